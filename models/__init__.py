@@ -1,0 +1,1 @@
+"""RWKV models: files to tensors, tokens to logits, text to tokens. No HTTP, no conversations."""

@@ -1,0 +1,7 @@
+"""Text to token ids and back: World, custom vocabularies, and any usable `tokenizer.json`."""
+
+from models.tokenizer.base import Tokenizer, TokenizerError
+from models.tokenizer.decoder import TextDecoder
+from models.tokenizer.load import load
+
+__all__ = ["TextDecoder", "Tokenizer", "TokenizerError", "load"]

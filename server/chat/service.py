@@ -1,0 +1,184 @@
+"""A chat turn from messages to text: resume, submit, watch, keep."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from models.base import ModelSpec
+from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.stops import TextWatcher
+from server.chat.template import Template
+from server.chat.turn import Prompt, Turn
+from server.chat.types import Message, SamplingOptions, TurnRequest
+from server.engine.client import EngineClient, EngineFull
+from server.engine.messages import Branch, Sampling, Submit
+from server.errors import InvalidRequest, Overloaded
+from server.session import Key, Resumption, SessionManager, chain, prompt_key
+
+_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model as clients see it: its id, what it is, and how text becomes tokens.
+
+    fingerprint: of everything that turns messages into states, for the keys of snapshots.
+    """
+
+    id: str
+    spec: ModelSpec
+    dtype: str
+    tokenizer: Tokenizer
+    template: Template
+
+    @property
+    def fingerprint(self) -> str:
+        parts = (self.spec.fingerprint, self.dtype, self.tokenizer.fingerprint, self.template.name)
+        return "/".join(parts)
+
+
+class ChatService:
+    """Starts turns on one model.
+
+    default_max_tokens applies where a request names none; max_prompt_tokens 0 is no limit,
+    since a recurrent model has none of its own.
+    """
+
+    def __init__(
+        self,
+        model: ServedModel,
+        engine: EngineClient,
+        sessions: SessionManager,
+        *,
+        default_max_tokens: int,
+        max_prompt_tokens: int = 0,
+    ) -> None:
+        self.model = model
+        self.created = int(time.time())
+        self._engine = engine
+        self._sessions = sessions
+        self._default_max_tokens = default_max_tokens
+        self._max_prompt_tokens = max_prompt_tokens
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def alive(self) -> bool:
+        """The engine thread is running."""
+        return self._engine.alive
+
+    def start(self, request: TurnRequest) -> Turn:
+        """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
+        prompt, resumption, pieces = self._prepare(request)
+        watchers = [self._watcher(request) for _ in range(request.choices)]
+        submit = Submit(
+            request=secrets.token_hex(12),
+            start=resumption.snapshot,
+            pieces=tuple(pieces),
+            branches=tuple(map(Branch, self._samplings(request), watchers)),
+            max_tokens=request.max_tokens or self._default_max_tokens,
+            stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+        )
+        try:
+            stream = self._engine.submit(submit)
+        except EngineFull:
+            message = "the server is busy: its slots and its queue are full"
+            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+        turn = Turn(stream, prompt, self._sessions, choices=request.choices)
+        self._run(turn)
+        return turn
+
+    def _prepare(self, request: TurnRequest) -> tuple[Prompt, Resumption, list[tuple[int, ...]]]:
+        """Where the prompt is resumed, what is left to feed, and the keys of its boundaries."""
+        template = self.model.template
+        canonical = [template.canonical(message) for message in request.messages]
+        keys = chain(self.model.fingerprint, request.caller, canonical)
+        whole = prompt_key(keys[-1], template.header)
+        resumption = self._sessions.resume(keys, whole)
+        pieces, boundaries = self._pieces(request.messages, keys, whole, resumption)
+        prompt = Prompt(
+            tokens=resumption.tokens + sum(map(len, pieces)),
+            cached=resumption.tokens,
+            template=template,
+            messages_key=keys[-1],
+            start_key=keys[resumption.messages] if resumption.messages else None,
+            boundary_keys=tuple(boundaries),
+            key=whole,
+        )
+        self._check_length(prompt.tokens)
+        return prompt, resumption, pieces
+
+    def _pieces(
+        self, messages: Sequence[Message], keys: Sequence[Key], whole: Key, start: Resumption
+    ) -> tuple[list[tuple[int, ...]], list[Key]]:
+        """Token ids from boundary to boundary: after system and assistant messages, and at
+        the end of the prompt. A user message is always followed by something to answer it."""
+        if start.whole:
+            return [], []
+        pieces: list[tuple[int, ...]] = []
+        boundaries: list[Key] = []
+        ids: list[int] = []
+        for number, message in enumerate(messages[start.messages :], start.messages):
+            for segment in self.model.template.segments(message, first=number == 0):
+                ids += self._encode(segment, number)
+            if message.role != "user":
+                pieces.append(tuple(ids))
+                boundaries.append(keys[number + 1])
+                ids = []
+        ids += self._encode(self.model.template.header, len(messages) - 1)
+        return [*pieces, tuple(ids)], [*boundaries, whole]
+
+    def _encode(self, segment: str, number: int) -> list[int]:
+        try:
+            return self.model.tokenizer.encode(segment)
+        except TokenizerError as error:
+            raise InvalidRequest(
+                f"message {number} cannot be tokenised: {error}",
+                param=f"messages.{number}.content",
+            ) from error
+
+    def _check_length(self, tokens: int) -> None:
+        if 0 < self._max_prompt_tokens < tokens:
+            raise InvalidRequest(
+                f"the prompt has {tokens} tokens, and this server is set to take at most "
+                f"{self._max_prompt_tokens}",
+                param="messages",
+                code="context_length_exceeded",
+            )
+
+    def _watcher(self, request: TurnRequest) -> TextWatcher:
+        stops = (*self.model.template.stops, *request.stop)
+        return TextWatcher(self.model.tokenizer, stops)
+
+    def _samplings(self, request: TurnRequest) -> list[Sampling]:
+        sampling = resolve(request.sampling, self.model.template.sampling)
+        return [replace(sampling, seed=sampling.seed + i) for i in range(request.choices)]
+
+    def _run(self, turn: Turn) -> None:
+        """The turn goes on when nobody listens any more, so that its state is kept."""
+        task = asyncio.create_task(turn.run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def resolve(options: SamplingOptions, defaults: SamplingOptions) -> Sampling:
+    """What the request says, else what the template says, else neutral; a seed if none."""
+
+    def chosen(name: str, neutral: float) -> float:
+        value = getattr(options, name)
+        default = getattr(defaults, name)
+        return value if value is not None else default if default is not None else neutral
+
+    return Sampling(
+        temperature=chosen("temperature", 1.0),
+        top_p=chosen("top_p", 1.0),
+        top_k=int(chosen("top_k", 0)),
+        min_p=chosen("min_p", 0.0),
+        presence_penalty=chosen("presence_penalty", 0.0),
+        frequency_penalty=chosen("frequency_penalty", 0.0),
+        repetition_penalty=chosen("repetition_penalty", 1.0),
+        penalty_decay=chosen("penalty_decay", 1.0),
+        logit_bias=options.logit_bias,
+        seed=options.seed if options.seed is not None else secrets.randbits(63),
+    )

@@ -1,0 +1,79 @@
+"""The watcher of an answer: tokens to text, stop strings, and what must be held back."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from models.tokenizer import TextDecoder, Tokenizer
+from server.engine.messages import Watched
+
+
+class TextWatcher:
+    """Decodes an answer and looks for stop strings across token boundaries.
+
+    Text that may be the beginning of a stop string is held back until it is known not to be.
+    White space at the beginning of the answer belongs to the template and is not delivered.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._stops = tuple(stops)
+        self._decoder = TextDecoder()
+        self._count = 0  # tokens seen
+        self._text = ""  # decoded since the last clean boundary
+        self._delivered = 0  # characters of it
+        # Boundaries between tokens that split no character, as (tokens before it, position in
+        # _text), from the newest one at or before the held text on; the first is at 0.
+        self._boundaries: deque[tuple[int, int]] = deque([(0, 0)])
+        self._started = False
+
+    def push(self, token: int) -> Watched:
+        self._text += self._decoder.push(self._tokenizer.token_bytes(token))
+        self._count += 1
+        if not self._decoder.pending:
+            self._boundaries.append((self._count, len(self._text)))
+        start = self._find_stop()
+        if start is not None:
+            return self._stop(start)
+        text = self._release(self._undecided())
+        return Watched(text, clean=self._boundaries[0][0])
+
+    def close(self) -> str:
+        """Held-back text, for an answer that ends otherwise; half a character is dropped."""
+        return self._release(len(self._text))
+
+    def _find_stop(self) -> int | None:
+        """Where in the held text a whole stop string begins, the earliest one."""
+        found = (self._text.find(stop, self._delivered) for stop in self._stops)
+        return min((start for start in found if start >= 0), default=None)
+
+    def _undecided(self) -> int:
+        """Where in the held text the longest possible beginning of a stop string begins."""
+        end = len(self._text)
+        starts = [end]
+        for stop in self._stops:
+            longest = min(len(stop) - 1, end - self._delivered)
+            lengths = (n for n in range(longest, 0, -1) if self._text.endswith(stop[:n]))
+            starts.append(end - next(lengths, 0))
+        return min(starts)
+
+    def _release(self, end: int) -> str:
+        """Deliver the text up to `end`, and forget what lies before the last clean boundary."""
+        text, self._delivered = self._text[self._delivered : end], end
+        while len(self._boundaries) > 1 and self._boundaries[1][1] <= end:
+            self._boundaries.popleft()
+        self._forget(self._boundaries[0][1])
+        if not self._started:
+            text = text.lstrip()
+            self._started = bool(text)
+        return text
+
+    def _forget(self, count: int) -> None:
+        self._text = self._text[count:]
+        self._delivered -= count
+        self._boundaries = deque((tokens, at - count) for tokens, at in self._boundaries)
+
+    def _stop(self, start: int) -> Watched:
+        text = self._release(start)
+        remainder = self._text[: self._delivered]
+        ids = tuple(self._tokenizer.encode(remainder)) if remainder else ()
+        return Watched(text, self._boundaries[0][0], stopped=True, remainder=ids)

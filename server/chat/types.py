@@ -1,0 +1,65 @@
+"""What a chat turn is asked and what it answers, in plain values."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from server.engine.messages import FinishReason
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; `developer` has become `system`."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOptions:
+    """What the request says about sampling; None leaves it to the model's template."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    repetition_penalty: float | None = None
+    penalty_decay: float | None = None
+    seed: int | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRequest:
+    """One chat completion. `caller` separates conversations: no state crosses callers."""
+
+    caller: str
+    messages: tuple[Message, ...]
+    choices: int = 1
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of one choice; never empty, always whole characters."""
+
+    choice: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceEnd:
+    """The last event of a choice; `tokens` were sampled for it."""
+
+    choice: int
+    reason: FinishReason
+    tokens: int
+
+
+TurnEvent = TextDelta | ChoiceEnd

@@ -1,0 +1,144 @@
+"""The thread line: the event loop's side of the engine, and the thread that runs it."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import AsyncIterator
+
+from server.engine.engine import Engine
+from server.engine.messages import Cancel, Command, Event, Failed, Finished, Stop, Submit
+
+log = logging.getLogger(__name__)
+
+
+class EngineFull(Exception):
+    """Slots and queue are taken; nothing of the refused request was started."""
+
+
+class EngineClient:
+    """Submits requests to an engine in its own thread; use from one event loop only.
+
+    At most `capacity` answers are in flight (slots plus queue); one more is refused at once.
+    """
+
+    def __init__(self, engine: Engine, *, capacity: int) -> None:
+        self._engine = engine
+        self._capacity = capacity
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._streams: dict[str, EventStream] = {}
+        self._in_flight = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    @property
+    def in_flight(self) -> int:
+        """Answers that were admitted and have not ended."""
+        return self._in_flight
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Start the thread; call from the event loop that will submit."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread after its current step; requests in flight end in Failed."""
+        self._commands.put(Stop())
+        await asyncio.to_thread(self._thread.join)
+
+    def submit(self, submit: Submit) -> "EventStream":
+        """Hand a request over and return its events. Raises EngineFull."""
+        if self._in_flight + len(submit.branches) > self._capacity:
+            raise EngineFull
+        stream = EventStream(self, submit.request, len(submit.branches))
+        self._streams[submit.request] = stream
+        self._in_flight += len(submit.branches)
+        self._commands.put(submit)
+        return stream
+
+    def cancel(self, request: str) -> None:
+        self._commands.put(Cancel(request))
+
+    def _deliver(self, events: list[Event]) -> None:
+        """Called in the event loop, once per step."""
+        for event in events:
+            stream = self._streams.get(event.request)
+            if stream is None:
+                continue
+            ended = stream.put(event)
+            self._in_flight -= ended
+            if stream.open_branches == 0:
+                del self._streams[event.request]
+
+    def _run(self) -> None:
+        """The engine thread."""
+        log.debug("engine thread started")
+        while self._take_commands(block=self._engine.idle):
+            self._post(self._step())
+        self._post(self._fail_all("the server is stopping"))
+
+    def _step(self) -> list[Event]:
+        try:
+            return self._engine.step()
+        except Exception:
+            log.exception("the engine broke; all answers in flight are given up")
+            self._engine.abandon()
+            return self._fail_all("the computation of this answer failed")
+
+    def _fail_all(self, message: str) -> list[Event]:
+        return [Failed(request, message) for request in list(self._streams)]
+
+    def _take_commands(self, *, block: bool) -> bool:
+        """Apply what has arrived; False when the engine is to stop."""
+        while True:
+            try:
+                command = self._commands.get(block=block)
+            except queue.Empty:
+                return True
+            block = False
+            match command:
+                case Submit():
+                    self._engine.submit(command)
+                case Cancel(request):
+                    self._engine.cancel(request)
+                case Stop():
+                    return False
+
+    def _post(self, events: list[Event]) -> None:
+        if events and self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._deliver, events)
+
+
+class EventStream:
+    """The events of one request, in order, until every branch has ended."""
+
+    def __init__(self, client: EngineClient, request: str, branches: int) -> None:
+        self._client = client
+        self._request = request
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self.open_branches = branches
+
+    def put(self, event: Event) -> int:
+        """Add an event; returns how many branches it ends."""
+        self._queue.put_nowait(event)
+        match event:
+            case Finished():
+                ended = 1
+            case Failed():
+                ended = self.open_branches
+            case _:
+                ended = 0
+        self.open_branches -= ended
+        return ended
+
+    def cancel(self) -> None:
+        """Ask for an early end; the stream still delivers every Finished."""
+        self._client.cancel(self._request)
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        while self.open_branches or not self._queue.empty():
+            yield await self._queue.get()

@@ -1,0 +1,213 @@
+"""The engine: step() = schedule → forward → sample → events. No threads, no queues in here."""
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import count
+
+import torch
+
+from models.base import Model
+from server.engine.messages import (
+    BoundaryReached,
+    Event,
+    Failed,
+    Finished,
+    Submit,
+    TokenSampled,
+    Watched,
+)
+from server.engine.sampler import Sampler, forbidden_tensor
+from server.engine.scheduler import Feed, schedule
+from server.engine.sequence import CleanPoint, Ending, Sequence
+from server.engine.slots import Slots
+from server.engine.snapshot import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Continuous batching over `max_slots` sequences of one model.
+
+    Everything happens in step(); between two steps every sequence is either waiting for a
+    slot or in one, with its state, its fed ids and the logits that follow consistent.
+    forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_slots: int,
+        prefill_chunk: int,
+        forbidden_ids: Iterable[int] = (),
+    ) -> None:
+        self._model = model
+        self._slots = Slots(model, max_slots)
+        self._prefill_chunk = prefill_chunk
+        self._forbidden = forbidden_tensor(list(forbidden_ids))
+        self._waiting: deque[Sequence] = deque()
+        self._order = count()
+        self._events: list[Event] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and not self._slots.sequences
+
+    @property
+    def occupied(self) -> int:
+        """Slots in use."""
+        return len(self._slots.sequences)
+
+    def submit(self, submit: Submit) -> None:
+        """Queue a request; its branches fork off where its prompt has been fed."""
+        if any(submit.pieces):
+            self._waiting.append(self._sequence(submit, 0))
+        else:
+            self._waiting.extend(self._branches(submit, range(len(submit.branches))))
+
+    def cancel(self, request: str) -> None:
+        """End a request's sequences; the next step() reports them Finished."""
+        for sequence in [s for s in self._waiting if s.request == request]:
+            self._waiting.remove(sequence)
+            self._report_finish(sequence, Ending("cancelled", ""), None)
+        for sequence in [s for s in self._slots.sequences if s.request == request]:
+            if sequence.in_prompt:
+                self._slots.remove(sequence)
+                self._report_finish(sequence, Ending("cancelled", ""), None)
+            elif sequence.ending is None:  # the last published token is still to be fed
+                sequence.ending = Ending("cancelled", sequence.watcher.close())
+
+    def abandon(self) -> None:
+        """Drop every sequence, after an error that leaves them in an unknown condition."""
+        self._waiting.clear()
+        self._slots.sequences.clear()
+        self._events.clear()
+
+    def step(self) -> list[Event]:
+        """Advance every sequence that can be; returns what happened, in order."""
+        self._admit()
+        feeds = schedule(self._slots.sequences, self._prefill_chunk)
+        try:
+            self._forward(feeds)
+        except Exception:
+            log.exception("a step over %d sequences failed", len(feeds))
+            for request in {feed.sequence.request for feed in feeds}:
+                self._fail(request, "the computation of this answer failed")
+        for sequence in list(self._slots.sequences):
+            if sequence.ready and sequence in self._slots.sequences:
+                self._advance_safely(sequence)
+        events, self._events = self._events, []
+        return events
+
+    def _sequence(self, submit: Submit, branch: int) -> Sequence:
+        sampler = Sampler(submit.branches[branch].sampling, self._forbidden)
+        return Sequence(submit, branch, sampler, next(self._order))
+
+    def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
+        return [self._sequence(submit, branch) for branch in branches]
+
+    def _admit(self) -> None:
+        while self._waiting and self._slots.free:
+            self._slots.add(self._waiting.popleft())
+
+    def _forward(self, feeds: list[Feed]) -> None:
+        if not feeds:
+            return
+        tokens = [t for feed in feeds for t in feed.sequence.pending[: feed.count]]
+        state = self._slots.lead([feed.sequence for feed in feeds])
+        logits = self._model.forward(torch.tensor(tokens), [feed.count for feed in feeds], state)
+        for feed, row in zip(feeds, logits.cpu(), strict=True):
+            feed.sequence.feed(feed.count, row)
+
+    def _advance_safely(self, sequence: Sequence) -> None:
+        try:
+            self._advance(sequence)
+        except Exception:
+            log.exception("a sequence failed after its step")
+            self._fail(sequence.request, "the computation of this answer failed")
+
+    def _advance(self, sequence: Sequence) -> None:
+        """A sequence with nothing left to feed: next piece, next token, or the end."""
+        if sequence.ending is not None:
+            self._finish(sequence, self._slots.snapshot(sequence))
+        elif sequence.piece is not None:
+            self._reach_boundary(sequence)
+        else:
+            self._sample(sequence)
+
+    def _reach_boundary(self, sequence: Sequence) -> None:
+        piece, snapshot = sequence.piece, self._slots.snapshot(sequence)
+        assert piece is not None
+        self._events.append(BoundaryReached(sequence.request, piece, snapshot))
+        sequence.next_piece()
+        if not sequence.in_prompt:
+            self._fork(sequence, snapshot)
+            self._sample(sequence)
+
+    def _fork(self, sequence: Sequence, snapshot: Snapshot) -> None:
+        """Queue the prompt's other branches, first in line, from where it ends."""
+        rest = replace(sequence.submit, start=snapshot, pieces=())
+        forks = self._branches(rest, range(1, len(rest.branches)))
+        self._waiting.extendleft(reversed(forks))
+
+    def _sample(self, sequence: Sequence) -> None:
+        assert sequence.logits is not None
+        token = sequence.sampler.sample(sequence.logits)
+        sequence.sampled += 1
+        if token in sequence.submit.stop_ids:
+            sequence.ending = Ending("stop", sequence.watcher.close())
+            self._finish(sequence, self._slots.snapshot(sequence))
+            return
+        watched = sequence.watcher.push(token)
+        self._keep_clean_point(sequence, watched)
+        sequence.generated.append(token)
+        self._events.append(TokenSampled(sequence.request, sequence.branch, token, watched.text))
+        if watched.stopped:
+            self._rewind(sequence, watched)
+            return
+        sequence.pending = (token,)
+        if len(sequence.generated) >= sequence.submit.max_tokens:
+            sequence.ending = Ending("length", sequence.watcher.close())
+
+    def _keep_clean_point(self, sequence: Sequence, watched: Watched) -> None:
+        """Copy the state out just before the token with which text begins to be held back."""
+        index = len(sequence.generated)
+        if watched.clean > index:
+            sequence.clean = None
+        elif watched.clean == index:
+            sequence.clean = CleanPoint(index, self._slots.snapshot(sequence))
+
+    def _rewind(self, sequence: Sequence, watched: Watched) -> None:
+        """A stop string is complete: back to before it began, plus the text before it."""
+        clean = sequence.clean
+        assert clean is not None
+        sequence.ending = Ending("stop", "")
+        tail = (*sequence.generated[clean.generated : watched.clean], *watched.remainder)
+        if not tail:
+            self._finish(sequence, clean.snapshot)
+            return
+        self._slots.restore(sequence, clean.snapshot)
+        sequence.restart_from(clean.snapshot, tail)
+
+    def _finish(self, sequence: Sequence, snapshot: Snapshot) -> None:
+        assert sequence.ending is not None
+        self._slots.remove(sequence)
+        self._report_finish(sequence, sequence.ending, snapshot)
+
+    def _report_finish(self, sequence: Sequence, ending: Ending, snapshot: Snapshot | None) -> None:
+        branches = len(sequence.submit.branches)
+        unforked = range(branches) if sequence.in_prompt else (sequence.branch,)
+        self._events += (
+            Finished(
+                sequence.request, branch, ending.reason, ending.text, sequence.sampled, snapshot
+            )
+            for branch in unforked
+        )
+
+    def _fail(self, request: str, message: str) -> None:
+        for sequence in [s for s in self._slots.sequences if s.request == request]:
+            self._slots.remove(sequence)
+        self._waiting = deque(s for s in self._waiting if s.request != request)
+        self._events.append(Failed(request, message))

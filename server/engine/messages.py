@@ -1,0 +1,138 @@
+"""Everything that crosses the thread line: commands down, events up, all frozen."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from server.engine.snapshot import Snapshot
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen; the neutral value of each field switches it off.
+
+    Penalties see generated tokens only. Counts are multiplied by `penalty_decay` with every
+    generated token. `seed` fixes the random numbers of this sequence and of no other.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    penalty_decay: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What a watcher says of one more token.
+
+    text: what may be delivered now. clean: how many generated tokens lie wholly before text
+    that is still held back (all of them when nothing is held). stopped: the answer ends here,
+    and the text after the `clean` tokens that still belongs to it is `remainder`, as ids.
+    """
+
+    text: str
+    clean: int
+    stopped: bool = False
+    remainder: tuple[int, ...] = ()
+
+
+class Watcher(Protocol):
+    """The text side of a sequence, called in the engine thread with every sampled token."""
+
+    def push(self, token: int) -> Watched: ...
+
+    def close(self) -> str:
+        """The text still held back, for an answer that ends without a stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One answer to a prompt."""
+
+    sampling: Sampling
+    watcher: Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Continue from `start` (None: from nothing) with `pieces`, then sample each branch.
+
+    A boundary, and so a snapshot, lies at the end of every piece; no step crosses one.
+    There is at least one token to feed or a `start` whose logits can be sampled from.
+    """
+
+    request: str
+    start: Snapshot | None
+    pieces: tuple[tuple[int, ...], ...]
+    branches: tuple[Branch, ...]
+    max_tokens: int
+    stop_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End a request's sequences; each still ends in a Finished with its snapshot."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the engine thread; sequences in flight fail."""
+
+
+Command = Submit | Cancel | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class BoundaryReached:
+    """The prompt has been fed up to the end of piece `piece`."""
+
+    request: str
+    piece: int
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSampled:
+    """A token of the answer, never the one that stops it; `text` may lag behind or be empty."""
+
+    request: str
+    branch: int
+    token: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of a branch. `snapshot` has been fed exactly the answer's text.
+
+    text: what had been held back. sampled: every token sampled, a stop token included.
+    snapshot is None only when a request was cancelled before anything was computed for it.
+    """
+
+    request: str
+    branch: int
+    reason: FinishReason
+    text: str
+    sampled: int
+    snapshot: Snapshot | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The last event of a request whose computation broke; `message` names no user text."""
+
+    request: str
+    message: str
+
+
+Event = BoundaryReached | TokenSampled | Finished | Failed

@@ -1,0 +1,97 @@
+"""One sequence on its way through the engine: prefill, decode, and the clean end."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from server.engine.messages import FinishReason, Submit
+from server.engine.sampler import Sampler
+from server.engine.snapshot import FedIds, Snapshot
+
+
+@dataclass(slots=True)
+class CleanPoint:
+    """The snapshot after `generated` tokens of the answer, kept while text is held back."""
+
+    generated: int
+    snapshot: Snapshot
+
+
+@dataclass(slots=True)
+class Ending:
+    """Why a sequence ends and what its Finished will say, while its last tokens are fed."""
+
+    reason: FinishReason
+    text: str
+
+
+class Sequence:
+    """State machine of one branch. `pending` is what the next steps feed it.
+
+    Pieces of the prompt first, then one sampled token at a time; a sampled token becomes
+    pending only when it does not end the answer, so a stop token is never fed.
+    """
+
+    def __init__(self, submit: Submit, branch: int, sampler: Sampler, order: int) -> None:
+        self.order = order  # of arrival
+        self.submit = submit
+        self.branch = branch
+        self.sampler = sampler
+        self.watcher = submit.branches[branch].watcher
+        self.pieces = deque(enumerate(submit.pieces))
+        self.start: Snapshot | None = submit.start
+        self.pending: tuple[int, ...] = ()
+        self.piece: int | None = None
+        self.fed = submit.start.fed if submit.start else FedIds()
+        self.logits: Tensor | None = submit.start.logits if submit.start else None
+        self.generated: list[int] = []
+        self.sampled = 0
+        self.clean: CleanPoint | None = None
+        self.ending: Ending | None = None
+        self._unrecorded: list[int] = []
+        self.next_piece()
+
+    @property
+    def request(self) -> str:
+        return self.submit.request
+
+    @property
+    def in_prompt(self) -> bool:
+        """Still feeding the prompt, for all branches that will fork off at its end."""
+        return self.piece is not None
+
+    @property
+    def decoding(self) -> bool:
+        """Fed one sampled token per step (as against a bounded chunk of known tokens)."""
+        return self.piece is None and len(self.pending) == 1
+
+    @property
+    def ready(self) -> bool:
+        """Nothing left to feed: the next token can be sampled, or the ending completed."""
+        return not self.pending
+
+    def next_piece(self) -> None:
+        """Make the next non-empty piece of the prompt pending, if there is one."""
+        self.piece = None
+        while self.pieces and not self.pending:
+            self.piece, self.pending = self.pieces.popleft()
+        if not self.pending:
+            self.piece = None
+
+    def feed(self, count: int, logits: Tensor) -> None:
+        """Account for a step that fed `count` pending tokens and gave `logits` [V]."""
+        self._unrecorded += self.pending[:count]
+        self.pending = self.pending[count:]
+        self.logits = logits
+
+    def record(self) -> FedIds:
+        """The ids fed so far, as they go into a snapshot."""
+        self.fed = self.fed.then(self._unrecorded)
+        self._unrecorded = []
+        return self.fed
+
+    def restart_from(self, snapshot: Snapshot, tail: tuple[int, ...]) -> None:
+        """Go back to `snapshot` and feed `tail` instead of what was fed since."""
+        self.fed, self.logits, self.pending = snapshot.fed, snapshot.logits, tail
+        self._unrecorded = []

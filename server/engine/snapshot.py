@@ -1,0 +1,57 @@
+"""Snapshots: a conversation's recurrent state as an immutable value."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from models.base import State
+
+
+class FedIds:
+    """The token ids that made a state, as a persistent list: branches share their past."""
+
+    __slots__ = ("_ids", "_previous", "length")
+
+    def __init__(self, ids: Sequence[int] = (), previous: "FedIds | None" = None) -> None:
+        self._ids = array("I", ids)
+        self._previous = previous
+        self.length: int = len(ids) + (previous.length if previous else 0)
+
+    def then(self, ids: Sequence[int]) -> "FedIds":
+        return FedIds(ids, self) if ids else self
+
+    @property
+    def own_nbytes(self) -> int:
+        """Bytes of the ids that no predecessor holds."""
+        return len(self._ids) * self._ids.itemsize
+
+    def to_list(self) -> list[int]:
+        return [i for part in reversed(list(self._parts())) for i in part]
+
+    def _parts(self) -> Iterator[Sequence[int]]:
+        node: FedIds | None = self
+        while node is not None:
+            yield node._ids
+            node = node._previous
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """State (B = 1, on the host), the logits [V] that follow it, and the ids that were fed.
+
+    Immutable: whoever resumes from it copies the state into a slot.
+    """
+
+    state: State
+    logits: Tensor
+    fed: FedIds
+
+    @property
+    def tokens(self) -> int:
+        return self.fed.length
+
+    @property
+    def nbytes(self) -> int:
+        return self.state.nbytes + self.logits.nbytes + self.fed.own_nbytes

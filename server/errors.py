@@ -1,0 +1,34 @@
+"""What can be wrong with a request, independent of HTTP."""
+
+
+class RequestError(Exception):
+    """A request that cannot be served as it is; the message is one sentence for its sender.
+
+    param: the request's field at fault, if one is; code: a stable word for programs.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code
+
+
+class InvalidRequest(RequestError):
+    """The sender's mistake: the same request will fail again."""
+
+
+class NotFound(RequestError):
+    """A model or other thing that is not here, or not the caller's."""
+
+
+class Overloaded(RequestError):
+    """Slots and queue are full, or the server is stopping: worth another try."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, code="overloaded")
+        self.retry_after_s = retry_after_s
+
+
+class AnswerFailed(RequestError):
+    """The computation broke on our side."""

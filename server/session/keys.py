@@ -1,0 +1,39 @@
+"""Names for the prefixes of a conversation.
+
+A prefix is named by its messages, not by its tokens: the chain of hashes over the messages'
+canonical forms, seeded with the caller and the fingerprint of all that turns messages into
+states (weights, tokenizer, template, number format). So a client that resends its history
+finds the state that wrote it, though sampled ids need not be the tokenisation of their text,
+and no caller can name another's state.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+Key = bytes
+
+
+def chain(fingerprint: str, caller: str, messages: Sequence[tuple[str, str]]) -> list[Key]:
+    """Keys of all prefixes of (role, canonical text) messages, the empty one first."""
+    keys = [_digest(b"conversation", fingerprint.encode(), caller.encode())]
+    for role, text in messages:
+        keys.append(extend(keys[-1], role, text))
+    return keys
+
+
+def extend(key: Key, role: str, text: str) -> Key:
+    """The key of a prefix with one more message."""
+    return _digest(b"message", key, role.encode(), text.encode())
+
+
+def prompt_key(key: Key, header: str) -> Key:
+    """The key of a prefix followed by the header of an answer that is yet to be written."""
+    return _digest(b"prompt", key, header.encode())
+
+
+def _digest(*parts: bytes) -> Key:
+    digest = hashlib.blake2b(digest_size=32)
+    for part in parts:  # lengths keep ("ab", "c") and ("a", "bc") apart
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
