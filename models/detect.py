@@ -10,6 +10,7 @@ from torch import Tensor
 from models.base import CheckpointError, ModelSpec
 
 _SAMPLES = 1024  # values of each tensor that enter the fingerprint
+_FORMATS = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
 _OLDER = {
     "att.time_maa_": "an RWKV-6 checkpoint",
     "att.gate": "an RWKV-5.1 or 5.2 checkpoint",
@@ -87,10 +88,11 @@ def _check_shapes(tensors: Mapping[str, Tensor], spec: ModelSpec) -> None:
         if name not in tensors:
             raise CheckpointError(f"the tensor {name} is missing")
         tensor = tensors[name]
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _FORMATS:
             raise CheckpointError(f"{name} holds {tensor.dtype}, expected floating point numbers")
-        found = [size for size in tensor.shape if size != 1]
-        if found != [size for size in shape if size != 1]:
+        # Vectors may be stored as [1,1,C]; a model takes matrices only as they are.
+        flat = len(shape) == 1 and sorted(tensor.shape)[:-1] == [1] * (tensor.dim() - 1)
+        if (tuple(tensor.flatten().shape) if flat else tuple(tensor.shape)) != shape:
             raise CheckpointError(f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
 
 
@@ -133,6 +135,7 @@ def _fingerprint(tensors: Mapping[str, Tensor]) -> str:
         tensor = tensors[name]
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
         flat = tensor.flatten()
-        sample = flat[:: max(1, len(flat) // _SAMPLES)].contiguous()
+        sample = flat[:: len(flat) // _SAMPLES | 1]  # odd, so that it meets every column
+        sample = sample.contiguous()
         digest.update(sample.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -1,6 +1,8 @@
 """Checkpoint files to named tensors, memory-mapped, without running anything in them."""
 
 import pickle
+import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -31,19 +33,45 @@ def read(path: Path) -> Tensors:
 
 def _read_pth(path: Path) -> Tensors:
     try:
+        size = _size_of_weights(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and is refused, because loading it could run code"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or not a PyTorch file: {error}") from error
+    except Exception as error:  # a damaged index can raise nearly anything
+        reason = _first_sentence(error)
+        raise CheckpointError(f"{path} is damaged or not a PyTorch file: {reason}") from error
     if not isinstance(found, dict) or not found:
         raise CheckpointError(f"{path} holds a {type(found).__name__}, not named tensors")
     for name, value in found.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
+        if not isinstance(name, str) or not _is_plain(value):
             raise CheckpointError(f"{path} holds {name!r}, which is not a named tensor")
+    storages = {
+        t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in found.values()
+    }
+    if sum(storages.values()) > size:
+        raise CheckpointError(f"{path} is damaged: its tensors are larger than its weights")
     return found
+
+
+def _size_of_weights(path: Path) -> int:
+    """Bytes of all weights in the archive, which must not be compressed: they are mapped."""
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+    if any(record.compress_type != zipfile.ZIP_STORED for record in records):
+        raise ValueError("it is compressed")
+    return sum(record.file_size for record in records if "/data/" in record.filename)
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    )
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"\n|\. ", str(error))[0]
 
 
 class _Safetensors(Mapping[str, Tensor]):
@@ -54,12 +82,18 @@ class _Safetensors(Mapping[str, Tensor]):
             self._file = cast(Any, safe_open(path, framework="pt", device="cpu"))
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged or not safetensors: {error}") from error
+        self._path = path
         self._names: list[str] = list(self._file.keys())
+        if not self._names:
+            raise CheckpointError(f"{path} holds nothing, not named tensors")
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
+        try:
+            tensor: Tensor = self._file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{self._path} holds an unusable {name}: {error}") from error
         return tensor
 
     def __contains__(self, name: object) -> bool:

@@ -19,7 +19,7 @@ from models.ragged import RaggedBatch
 LAYER_NORM_EPS = 1e-5
 GROUP_NORM_EPS = 64e-5
 LOG_DECAY_SCALE = 0.606531  # exp(-0.5): log w = -0.606531·sigmoid(…), as in the reference
-CHUNK_SIZE = 16
+CHUNK_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ def _wkv(inputs: wkv7.WkvInputs, state: Tensor, batch: RaggedBatch) -> Tensor:
 
 
 def _norm(tensors: Mapping[str, Tensor], name: str) -> Norm:
-    return Norm(tensors[name + ".weight"], tensors[name + ".bias"])
+    return Norm(tensors[name + ".weight"].flatten(), tensors[name + ".bias"].flatten())
 
 
 def _block(tensors: Mapping[str, Tensor], prefix: str, spec: ModelSpec) -> Block:

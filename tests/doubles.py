@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.base import ModelSpec, State
+from models.tokenizer import TokenizerError
 from server.engine.messages import Watched
 
 
@@ -50,3 +51,64 @@ class SilentWatcher:
 
     def close(self) -> str:
         return ""
+
+
+class ByteTokenizer:
+    """Id 0 ends a text, id b + 1 is byte b, and further ids are `pieces`, which it never writes."""
+
+    name = "bytes"
+    fingerprint = "bytes"
+    eos_id = 0
+
+    def __init__(self, pieces: Sequence[bytes] = ()) -> None:
+        self._table = [b"", *(bytes([b]) for b in range(256)), *pieces]
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._table)
+
+    def encode(self, text: str) -> list[int]:
+        try:
+            return [byte + 1 for byte in text.encode("utf-8")]
+        except UnicodeEncodeError as error:
+            raise TokenizerError("the text holds a lone surrogate") from error
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return self._table[token_id] if token_id < len(self._table) else b""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return b"".join(map(self.token_bytes, ids)).decode("utf-8", errors="replace")
+
+    def padding_ids(self, model_vocab: int) -> list[int]:
+        return list(range(len(self._table), model_vocab))
+
+
+class WritingModel(CountingModel):
+    """Writes `script` after every colon, and so after a header; None writes random letters.
+
+    wkv[0,b,0,0,1] counts the tokens since the last colon. Needs a ByteTokenizer. `fed` has all
+    ids in the order in which they were fed.
+    """
+
+    def __init__(self, script: str | None, fail_on: int | None = None) -> None:
+        super().__init__(vocab_size=257, fail_on=fail_on)
+        self.script = script
+        self.fed: list[int] = []
+
+    def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:
+        super().forward(tokens, lengths, state)
+        self.fed += tokens.tolist()
+        since = state.wkv[0, :, 0, 0, 1]
+        for row, part in enumerate(tokens.split(list(lengths))):
+            for token in part.tolist():
+                since[row] = 0 if token == ord(":") + 1 else since[row] + 1
+        return torch.stack([self._logits(int(count)) for count in since])
+
+    def _logits(self, place: int) -> Tensor:
+        logits = torch.full((self.spec.vocab_size,), -1e4)
+        if self.script is None:
+            logits[ord("a") + 1 : ord("z") + 2] = 0
+        else:
+            written = self.script.encode("utf-8")
+            logits[written[place] + 1 if place < len(written) else 0] = 0
+        return logits

@@ -29,8 +29,10 @@ class BpeTokenizer(TableTokenizer):
         definition = _text_in_text_out(_read(path))
         try:
             self._hf = _build(definition)
-            table = _byte_table(self._hf, piece_reader(definition))
             self._special = _special_tokens(self._hf)
+            table = _byte_table(self._hf, piece_reader(definition)) | dict.fromkeys(
+                self._special, b""
+            )
             end_id = _end_id(self._special, table)
         except TokenizerError as error:
             raise TokenizerError(f"{path} cannot be used: {error}") from error
@@ -134,17 +136,19 @@ def _each_without_prefix(value: Any) -> Any:
 
 
 def _special_tokens(tokenizer: HfTokenizer) -> dict[int, str]:
-    """Id → name of the tokens that are not text."""
+    """Id → name of the tokens that are not text, among them a plain entry named like an end."""
     added = tokenizer.get_added_tokens_decoder()
-    return {token_id: token.content for token_id, token in added.items() if token.special}
+    special = {token_id: token.content for token_id, token in added.items() if token.special}
+    ends = {name: tokenizer.token_to_id(name) for name in _END_NAMES}
+    return special | {token_id: name for name, token_id in ends.items() if token_id is not None}
 
 
 def _byte_table(tokenizer: HfTokenizer, read: PieceReader) -> dict[int, bytes]:
-    """Id → bytes; added tokens are written as they are, special ones have no bytes."""
+    """Id → bytes; added tokens are written as they are."""
     pieces = tokenizer.get_vocab(with_added_tokens=False)
     table = {token_id: read(piece) for piece, token_id in pieces.items()}
     for token_id, token in tokenizer.get_added_tokens_decoder().items():
-        table[token_id] = b"" if token.special else token.content.encode("utf-8")
+        table[token_id] = token.content.encode("utf-8")
     return table
 
 

@@ -92,6 +92,7 @@ class ChatService:
     def _prepare(self, request: TurnRequest) -> tuple[Prompt, Resumption, list[tuple[int, ...]]]:
         """Where the prompt is resumed, what is left to feed, and the keys of its boundaries."""
         template = self.model.template
+        self._check_text(request.messages)
         canonical = [template.canonical(message) for message in request.messages]
         keys = chain(self.model.fingerprint, request.caller, canonical)
         whole = prompt_key(keys[-1], template.header)
@@ -137,6 +138,16 @@ class ChatService:
                 f"message {number} cannot be tokenised: {error}",
                 param=f"messages.{number}.content",
             ) from error
+
+    def _check_text(self, messages: Sequence[Message]) -> None:
+        for number, message in enumerate(messages):
+            try:
+                message.content.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidRequest(
+                    f"message {number} holds half of a surrogate pair, which is not Unicode",
+                    param=f"messages.{number}.content",
+                ) from error
 
     def _check_length(self, tokens: int) -> None:
         if 0 < self._max_prompt_tokens < tokens:

@@ -63,7 +63,7 @@ class WorldTemplate:
         return (("" if first else "\n\n") + name + body,)
 
     def canonical(self, message: Message) -> tuple[str, str]:
-        text = message.content.replace("\r\n", "\n").strip()
+        text = re.sub(r"\r\n?", "\n", message.content).strip()
         if message.role != "assistant":
             text = re.sub(r"\n+", "\n", text)
         return message.role, text

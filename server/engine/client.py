@@ -28,6 +28,7 @@ class EngineClient:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = 0
+        self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -47,12 +48,15 @@ class EngineClient:
 
     async def stop(self) -> None:
         """End the thread after its current step; requests in flight end in Failed."""
+        self._stopping = True
+        if not self._thread.is_alive():
+            return
         self._commands.put(Stop())
         await asyncio.to_thread(self._thread.join)
 
     def submit(self, submit: Submit) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""
-        if self._in_flight + len(submit.branches) > self._capacity:
+        if self._stopping or self._in_flight + len(submit.branches) > self._capacity:
             raise EngineFull
         stream = EventStream(self, submit.request, len(submit.branches))
         self._streams[submit.request] = stream
@@ -79,18 +83,23 @@ class EngineClient:
         log.debug("engine thread started")
         while self._take_commands(block=self._engine.idle):
             self._post(self._step())
-        self._post(self._fail_all("the server is stopping"))
+        self._post([*self._engine.abandon("the server is stopping"), *self._refuse_queued()])
 
     def _step(self) -> list[Event]:
         try:
             return self._engine.step()
         except Exception:
             log.exception("the engine broke; all answers in flight are given up")
-            self._engine.abandon()
-            return self._fail_all("the computation of this answer failed")
+            return self._engine.abandon("the computation of this answer failed")
 
-    def _fail_all(self, message: str) -> list[Event]:
-        return [Failed(request, message) for request in list(self._streams)]
+    def _refuse_queued(self) -> list[Event]:
+        """What was submitted after the command to stop."""
+        events: list[Event] = []
+        while not self._commands.empty():
+            command = self._commands.get()
+            if isinstance(command, Submit):
+                events.append(Failed(command.request, "the server is stopping"))
+        return events
 
     def _take_commands(self, *, block: bool) -> bool:
         """Apply what has arrived; False when the engine is to stop."""

@@ -62,10 +62,14 @@ class Engine:
 
     def submit(self, submit: Submit) -> None:
         """Queue a request; its branches fork off where its prompt has been fed."""
-        if any(submit.pieces):
-            self._waiting.append(self._sequence(submit, 0))
-        else:
-            self._waiting.extend(self._branches(submit, range(len(submit.branches))))
+        try:
+            if any(submit.pieces):
+                self._waiting.append(self._sequence(submit, 0))
+            else:
+                self._waiting.extend(self._branches(submit, range(len(submit.branches))))
+        except Exception:
+            log.exception("a request could not be set up")
+            self._fail(submit.request, "this answer could not be started")
 
     def cancel(self, request: str) -> None:
         """End a request's sequences; the next step() reports them Finished."""
@@ -77,13 +81,22 @@ class Engine:
                 self._slots.remove(sequence)
                 self._report_finish(sequence, Ending("cancelled", ""), None)
             elif sequence.ending is None:  # the last published token is still to be fed
-                sequence.ending = Ending("cancelled", sequence.watcher.close())
+                self._end_cancelled(sequence)
 
-    def abandon(self) -> None:
-        """Drop every sequence, after an error that leaves them in an unknown condition."""
+    def _end_cancelled(self, sequence: Sequence) -> None:
+        try:
+            sequence.ending = Ending("cancelled", sequence.watcher.close())
+        except Exception:
+            log.exception("a sequence failed when it was cancelled")
+            self._fail(sequence.request, "the computation of this answer failed")
+
+    def abandon(self, message: str) -> list[Event]:
+        """Give every sequence up; returns what was still to be reported, and their Failed."""
+        given_up = {s.request for s in (*self._waiting, *self._slots.sequences)}
+        events, self._events = self._events, []
         self._waiting.clear()
         self._slots.sequences.clear()
-        self._events.clear()
+        return [*events, *(Failed(request, message) for request in given_up)]
 
     def step(self) -> list[Event]:
         """Advance every sequence that can be; returns what happened, in order."""

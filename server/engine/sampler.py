@@ -24,7 +24,7 @@ class Sampler:
     def __init__(self, sampling: Sampling, forbidden: Tensor) -> None:
         self._sampling = sampling
         self._forbidden = forbidden
-        self._random = random.Random(sampling.seed)
+        self._random = random.Random(str(sampling.seed))  # of an int it drops the sign
         self._counts: Tensor | None = None
         ids, biases = zip(*sampling.logit_bias, strict=True) if sampling.logit_bias else ((), ())
         self._bias_ids = torch.tensor(ids, dtype=torch.int64)
@@ -33,6 +33,8 @@ class Sampler:
     def sample(self, logits: Tensor) -> int:
         """Choose from float32 logits [V] on the host, which are left as they are."""
         adjusted = self._adjust(logits)
+        if not bool(adjusted.max().isfinite()):  # the largest is NaN where any is
+            raise ValueError("the logits are not finite, or every id is forbidden")
         token = self._greedy(adjusted) if self._sampling.temperature == 0 else self._draw(adjusted)
         self._count(token, len(logits))
         return token
@@ -84,7 +86,8 @@ class Sampler:
         if sampling.top_p >= 1 and sampling.min_p <= 0:
             return self._pick(probabilities)
         head, ids = probabilities.topk(min(_HEAD, len(probabilities)))
-        if float(head.sum()) < sampling.top_p or float(head[-1]) >= sampling.min_p * float(head[0]):
+        cut_later = float(head[-1]) >= sampling.min_p * float(head[0])
+        if float(head.sum()) < sampling.top_p and cut_later:
             head, ids = probabilities.sort(descending=True)
         return int(ids[self._draw_sorted(head)])
 

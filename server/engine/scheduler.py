@@ -26,7 +26,8 @@ def schedule(sequences: Seq[Sequence], prefill_budget: int) -> list[Feed]:
     if not prompts:
         return feeds
     oldest, others = prompts[0], sorted(prompts[1:], key=lambda s: len(s.pending))
-    reserved = min(len(oldest.pending), prefill_budget if not others else prefill_budget // 2)
+    share = max(1, prefill_budget // 2) if others else prefill_budget
+    reserved = min(len(oldest.pending), share)
     left = prefill_budget - reserved
     counts: list[Feed] = []
     for sequence in others:

@@ -158,12 +158,24 @@ def test_a_lone_surrogate_is_refused_by_name(pile: Path) -> None:
         BpeTokenizer(pile).encode("\udc00")
 
 
+def test_a_plain_entry_named_like_an_end_ends_a_text_and_has_no_bytes(pile: Path) -> None:
+    tokenizer = BpeTokenizer(edit(pile, added_tokens=[]))
+    assert (tokenizer.eos_id, tokenizer.token_bytes(0)) == (0, b"")
+    assert 0 not in tokenizer.encode("a <|endoftext|> b")
+
+
+def test_a_file_without_an_end_is_refused(pile: Path) -> None:
+    model = json.loads(pile.read_text())["model"]
+    model["vocab"]["<other>"] = model["vocab"].pop("<|endoftext|>")
+    with pytest.raises(TokenizerError, match="no special token that ends a text"):
+        BpeTokenizer(edit(pile, added_tokens=[], model=model))
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
         ({"decoder": None}, "its decoder is missing"),
         ({"decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True}}, "is WordPiece"),
-        ({"added_tokens": []}, "no special token that ends a text"),
         ({"model": {"type": "Nothing"}}, "tokenizers does not accept it"),
         ({"model": None}, "it has no model"),
     ],

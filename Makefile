@@ -1,0 +1,122 @@
+# `make` alone lists the targets. Each sets up what it needs in $(VENV), once.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules
+
+VENV ?= .venv
+# The interpreter $(VENV) is made from; empty takes the first one that is new enough.
+PYTHON ?=
+# Arguments of the command behind serve, chat, test, bench and gpu-check.
+ARGS ?=
+
+BIN := $(VENV)/bin
+# Python compiles what it imports; compiling all of torch beforehand would double the wait.
+PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt
+LOCK := pyproject.toml constraints.txt
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo '  Arguments go in ARGS: make serve ARGS="--port 9000"'
+
+.PHONY: serve
+serve: $(VENV)/.runtime ## Start the server with the bundled model
+	@echo "==> rwkv-server serve $(ARGS)"
+	@exec $(BIN)/rwkv-server serve $(ARGS)
+
+.PHONY: chat
+chat: $(VENV)/.runtime ## Chat in the terminal
+	@exec $(BIN)/rwkv-server chat $(ARGS)
+
+.PHONY: setup
+setup: $(VENV)/.develop ## Set up everything that development needs
+
+.PHONY: test
+test: $(VENV)/.develop ## Run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.develop ## Check format, lint, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint test ## Everything CI checks: lint, then test
+
+.PHONY: format
+format: $(VENV)/.develop ## Repair format and lint where it can be done
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: $(VENV)/.runtime ## Rewrite config.toml and docs/config.md from the schema
+	$(BIN)/python -m server.config .
+
+.PHONY: bench
+bench: $(VENV)/.develop ## Measure speed and memory
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# Machines with a GPU often bring a Python with CUDA's torch and no network: the first interpreter
+# that has all it takes is used as it is, and $(VENV) is set up only when there is none.
+.PHONY: gpu-check
+gpu-check: ## Run the tests that need a CUDA GPU
+	@for python in $(BIN)/python $(PYTHON) python3; do \
+		if "$$python" -c '$(GPU_PROBE)' 2>/dev/null; then \
+			echo "==> tests/gpu with $$python"; \
+			exec "$$python" $(GPU_TESTS) $(ARGS); \
+		fi; \
+	done; \
+	echo "==> no Python here has torch with a CUDA GPU; trying $(VENV)"; \
+	$(MAKE) --no-print-directory $(VENV)/.develop; \
+	$(BIN)/python -c '$(GPU_PROBE)' || \
+		{ echo "gpu-check needs a CUDA GPU, and torch in $(VENV) sees none." >&2; exit 1; }; \
+	exec $(BIN)/python $(GPU_TESTS) $(ARGS)
+
+GPU_PROBE := import numpy, pytest, safetensors, tokenizers, torch; assert torch.cuda.is_available()
+# The plugins and helpers of the other tests may be missing there, and with them known settings.
+GPU_TESTS := -m pytest tests/gpu --confcutdir=tests/gpu -o addopts=--import-mode=importlib \
+	-W ignore::pytest.PytestConfigWarning
+
+.PHONY: lock
+lock: $(VENV)/.develop ## Rewrite constraints.txt from what is installed
+	@{ sed '/^[^#]/,$$d' constraints.txt; \
+		$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//'; \
+	} > constraints.new
+	@mv constraints.new constraints.txt
+	@echo "==> constraints.txt: $$(grep -c == constraints.txt) packages"
+
+.PHONY: clean
+clean: ## Delete the environment, caches and builds
+	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		if "$$python" -c '$(PYTHON_PROBE)' 2>/dev/null; then \
+			echo "==> creating $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv "$(VENV)"; \
+			exit; \
+		fi; \
+	done; \
+	echo "No Python 3.11 or newer with the venv module was found: install python3 and python3-venv, or name one with make PYTHON=/path/to/python3." >&2; \
+	exit 1
+
+PYTHON_PROBE := import ensurepip, sys, venv; assert sys.version_info >= (3, 11)
+
+$(VENV)/.runtime: $(LOCK) | $(VENV)/bin/python
+	@echo "==> installing rwkv-server into $(VENV), once (torch is large: this can take minutes)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.develop: $(LOCK) | $(VENV)/bin/python
+	@echo "==> installing rwkv-server and its tools into $(VENV), once (torch is large: this can take minutes)"
+	@$(PIP) -e '.[test,dev]'
+	@touch $(VENV)/.runtime $@

@@ -1,0 +1,1 @@
+"""The HTTP surface, and the only place that knows HTTP."""

@@ -1,0 +1,145 @@
+"""The body of POST /v1/chat/completions, field by field.
+
+What can be honoured, what is taken without meaning, and what is refused by name stand in three
+classes; docs/api.md has a table for each.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from server.api.fields import (
+    AtMost,
+    Count,
+    ListOf,
+    Penalty,
+    Refused,
+    Signed64,
+    StopString,
+    Unit,
+    Whole,
+    Wire,
+)
+
+
+class TextPart(Wire):
+    """A piece of a message's text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Wire):
+    """One message; `name` and what assistants' messages carry beside their text is ignored."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    tool_calls: Annotated[Any, Refused(neutral=([],))] = None
+    function_call: Annotated[Any, Refused()] = None
+    audio: Annotated[Any, Refused()] = None
+    content: str | Annotated[ListOf[TextPart], Field(min_length=1)]
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as one string, parts joined by a line feed."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class StreamOptions(Wire):
+    """include_obfuscation is taken without meaning: nothing is padded."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class HonouredFields(Wire):
+    """Fields that do what they say; null stands for the default of each."""
+
+    model: str
+    messages: Annotated[ListOf[ChatMessage], Field(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[Whole, Field(ge=1, le=128)] | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    stop: StopString | Annotated[ListOf[StopString], Field(max_length=16)] | None = None
+    stop_token_ids: Annotated[ListOf[Whole], Field(max_length=128)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Unit | None = None
+    top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Unit | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    penalty_decay: Unit | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
+    ) = None
+    seed: Signed64 | None = None
+
+
+class MeaninglessFields(Wire):
+    """Fields that official clients send and that change nothing here; their types are checked."""
+
+    user: str | None = None
+    store: bool | None = None
+    metadata: (
+        Annotated[
+            dict[
+                Annotated[str, Field(max_length=64)],
+                Annotated[str, Field(max_length=512)],
+            ],
+            AtMost(16),
+        ]
+        | None
+    ) = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    safety_identifier: str | None = None
+    parallel_tool_calls: bool | None = None
+    prediction: dict[str, Any] | None = None
+
+
+class RefusedFields(Wire):
+    """Fields that would change the answer and cannot be honoured, beside their neutral values."""
+
+    tools: Annotated[Any, Refused(neutral=([],))] = None
+    tool_choice: Annotated[Any, Refused(neutral=("none", "auto"))] = None
+    functions: Annotated[Any, Refused()] = None
+    function_call: Annotated[Any, Refused()] = None
+    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
+    logprobs: Annotated[Any, Refused(neutral=(False,))] = None
+    top_logprobs: Annotated[Any, Refused()] = None
+    modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
+    audio: Annotated[Any, Refused()] = None
+    reasoning_effort: Annotated[Any, Refused(neutral=("none",))] = None
+    verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
+    web_search_options: Annotated[Any, Refused()] = None
+    moderation: Annotated[Any, Refused()] = None
+    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
+    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
+    ignore_eos: Annotated[Any, Refused(neutral=(False,))] = None
+    bad_words: Annotated[Any, Refused(neutral=([],))] = None
+    allowed_token_ids: Annotated[Any, Refused()] = None
+    structured_outputs: Annotated[Any, Refused()] = None
+    guided_json: Annotated[Any, Refused()] = None
+    guided_regex: Annotated[Any, Refused()] = None
+    guided_choice: Annotated[Any, Refused()] = None
+    guided_grammar: Annotated[Any, Refused()] = None
+    grammar: Annotated[Any, Refused(neutral=("",))] = None
+    json_schema: Annotated[Any, Refused()] = None
+    continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
+    chat_template_kwargs: Annotated[Any, Refused(neutral=({},))] = None
+    echo: Annotated[Any, Refused(neutral=(False,))] = None
+    return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
+    cache_salt: Annotated[Any, Refused()] = None
+    conversation: Annotated[Any, Refused()] = None
+
+
+class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):
+    """A chat completion request."""

@@ -1,0 +1,43 @@
+"""The command `rwkv-server`."""
+
+from typing import Annotated
+
+import typer
+
+from server import __version__
+from server.cli import options
+from server.cli.chat import chat
+from server.cli.config import config
+from server.cli.serve import serve
+
+app = typer.Typer(
+    name="rwkv-server",
+    help="A local, private chat server for RWKV models with an OpenAI-compatible REST API.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(options.with_settings(serve))
+app.command("chat")(chat)
+app.command("config")(options.with_settings(config))
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rwkv-server {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app()

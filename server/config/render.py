@@ -1,0 +1,142 @@
+"""The configuration as text: what is in effect, config.toml, and the tables of the docs."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ByteSize
+
+from server.config.schema import KEYS, SECTIONS, Key, Settings, Source
+
+MASK = "***"
+BEGIN = "<!-- settings: made from server/config/schema.py by `make docs` -->"
+END = "<!-- end of settings -->"
+_HEADER = """\
+# Configuration of rwkv-server: every setting with its default.
+# A flag beats an RWKV_SERVER_… environment variable, which beats this file, which beats a default.
+# Uncomment a line to change it; `rwkv-server config` shows what is in effect and where it is from.
+"""
+_UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective value; `value` and `default` are masked where they are secret.
+
+    name: dotted, "server.port". unit: the values it takes, in words. env, alias, flag: the other
+    ways to set it.
+    """
+
+    name: str
+    value: Any
+    default: Any
+    source: Source
+    description: str
+    unit: str
+    reason: str
+    env: str
+    alias: str | None
+    flag: str | None
+
+
+def effective(settings: Settings) -> list[Setting]:
+    """Every setting in the order of the schema."""
+    return [_setting(key, settings) for key in KEYS.values()]
+
+
+def _setting(key: Key, settings: Settings) -> Setting:
+    value = getattr(getattr(settings, key.section), key.field)
+    return Setting(
+        name=key.name,
+        value=tuple(MASK for _ in value) if key.about.secret else value,
+        default=key.info.default,
+        source=settings.sources.get(key.name, Source("default")),
+        description=key.about.what,
+        unit=key.about.unit,
+        reason=key.about.reason,
+        env=key.env,
+        alias=key.about.alias,
+        flag=key.about.flag,
+    )
+
+
+def dump(settings: Settings) -> str:
+    """The effective configuration as TOML, secrets masked, each line ending in its source."""
+    lines: list[str] = []
+    for section, members in _by_section(effective(settings)):
+        lines += ["", f"[{section}]"]
+        lines += [f"{_assignment(item.name, item.value)}  # {item.source}" for item in members]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def reference() -> str:
+    """The text of config.toml: every setting, commented out, with its explanation."""
+    lines = [_HEADER.rstrip()]
+    for section, members in _by_section(effective(Settings())):
+        lines += ["", f"# {SECTIONS[section].__doc__}", f"[{section}]"]
+        for item in members:
+            lines += _comment(f"{item.description}: {item.unit}.")
+            lines += _comment(f"Why: {item.reason}.")
+            lines += [f"# {_assignment(item.name, item.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def tables() -> str:
+    """The Markdown tables of docs/config.md, one for each section."""
+    lines: list[str] = []
+    for section, members in _by_section(effective(Settings())):
+        lines += [f"## `[{section}]`", "", f"{SECTIONS[section].__doc__}", ""]
+        lines += ["| key | default | takes | what and why |", "|---|---|---|---|"]
+        lines += [_row(item) for item in members]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _row(item: Setting) -> str:
+    also = " ".join(f"`{name}`" for name in (item.flag, item.alias) if name)
+    key = f"`{item.name.partition('.')[2]}`" + (f"<br>{also}" if also else "")
+    text = f"{item.description}. *Why:* {item.reason}."
+    return f"| {key} | `{toml(item.default)}` | {item.unit} | {text} |"
+
+
+def _by_section(items: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]:
+    members = list(items)
+    for section in SECTIONS:
+        yield section, [item for item in members if item.name.startswith(f"{section}.")]
+
+
+def _assignment(name: str, value: Any) -> str:
+    return f"{name.partition('.')[2]} = {toml(value)}"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 98, initial_indent="# ", subsequent_indent="#   ")
+
+
+def toml(value: Any) -> str:
+    """A setting's value in TOML's notation."""
+    if isinstance(value, ByteSize):
+        return f'"{size(value)}"'
+    if value is None:
+        return '""'
+    if isinstance(value, tuple):
+        return f"[{', '.join(toml(item) for item in value)}]"
+    # JSON's notation is TOML's, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def size(count: int) -> str:
+    """A number of bytes in the largest binary unit that divides it: 8388608 → "8MiB"."""
+    for name, unit in _UNITS:
+        if count and count % unit == 0:
+            return f"{count // unit}{name}"
+    return f"{count}B"
+
+
+def document(text: str) -> str:
+    """`text` of docs/config.md with its tables made anew between the two marks."""
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"

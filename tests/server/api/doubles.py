@@ -1,0 +1,107 @@
+"""A chat service that says what a test wrote down, and a client without a network."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+
+from models.base import ModelSpec
+from models.tokenizer import Tokenizer
+from server.api.build import build_api
+from server.api.context import Context
+from server.chat.service import ChatService, ServedModel
+from server.chat.template import G1
+from server.chat.types import ChoiceEnd, TextDelta, TurnEvent, TurnRequest
+from server.config import ServerSettings
+
+VOCAB_SIZE = 100
+SPEC = ModelSpec("7", 2, 64, 1, 64, 256, VOCAB_SIZE, 12345, "abcdef0123456789" * 4)
+TOKENIZER = cast(Tokenizer, SimpleNamespace(name="letters", fingerprint="0", eos_id=0))
+PATH = "/v1/chat/completions"
+
+Step = TurnEvent | Exception | Callable[[], Awaitable[object]]
+
+
+def answer(text: str = "Hello.", choice: int = 0) -> list[Step]:
+    """The events of one choice, a delta for every character."""
+    return [*(TextDelta(choice, char) for char in text), ChoiceEnd(choice, "stop", len(text))]
+
+
+class FakeTurn:
+    """Plays its script: events are delivered, exceptions raised, callables awaited."""
+
+    prompt_tokens = 11
+    cached_tokens = 7
+
+    def __init__(self, script: Iterable[Step]) -> None:
+        self._script = script
+        self.cancelled = asyncio.Event()
+
+    async def events(self) -> AsyncIterator[TurnEvent]:
+        for step in self._script:
+            if isinstance(step, TextDelta | ChoiceEnd):
+                yield step
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                await step()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+
+class FakeService:
+    """Starts one turn of its script for every request, or raises its `refusal`."""
+
+    model = ServedModel("tiny", SPEC, "float32", TOKENIZER, G1)
+    created = 1_700_000_000
+
+    def __init__(self) -> None:
+        self.alive = True
+        self.script: list[Step] = answer()
+        self.refusal: Exception | None = None
+        self.requests: list[TurnRequest] = []
+        self.turns: list[FakeTurn] = []
+
+    def start(self, request: TurnRequest) -> FakeTurn:
+        if self.refusal is not None:
+            raise self.refusal
+        self.requests.append(request)
+        self.turns.append(FakeTurn(self.script))
+        return self.turns[-1]
+
+
+class Api:
+    """The HTTP application over a fake service, and a client of it."""
+
+    def __init__(self, request_timeout_s: float = 0, **settings: Any) -> None:
+        self.service = FakeService()
+        self.context = Context(cast(ChatService, self.service), request_timeout_s=request_timeout_s)
+        self.app = build_api(self.context, ServerSettings(**settings))
+        self.client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app), base_url="http://test"
+        )
+
+    async def chat(self, **fields: Any) -> httpx.Response:
+        """A good chat request, but for `fields`."""
+        return await self.client.post(PATH, json=body(**fields))
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], **fields}
+
+
+def assert_error(response: httpx.Response, status: int) -> dict[str, Any]:
+    """The error object of a response, complete and in OpenAI's shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-request-id"]
+    assert list(response.json()) == ["error"]
+    error: dict[str, Any] = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert isinstance(error["type"], str)
+    return error

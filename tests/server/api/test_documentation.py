@@ -1,0 +1,64 @@
+"""docs/api.md against the code: every address, field, class of fields and error code."""
+
+import re
+from pathlib import Path
+
+import pytest
+from openai.types.chat import completion_create_params
+from pydantic import BaseModel
+
+from server.api.chat_request import (
+    ChatCompletionRequest,
+    ChatMessage,
+    HonouredFields,
+    MeaninglessFields,
+    RefusedFields,
+)
+from tests.server.api.doubles import Api
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def table_names(begin: str, end: str) -> list[str]:
+    """The names in the first columns of the tables between two lines."""
+    section = TEXT.partition(f"\n{begin}")[2].partition(f"\n{end}")[0]
+    cells = re.findall(r"^\|([^|]*)\|", section, re.M)
+    return [name for cell in cells for name in re.findall(r"`([^`]*)`", cell)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "begin", "end"),
+    [
+        (HonouredFields, "### Honoured", "A **message**"),
+        (MeaninglessFields, "### Accepted without meaning", "### Refused"),
+        (RefusedFields, "### Refused", "### The answer"),
+        (ChatMessage, "A **message**", "Other keys of a message"),
+    ],
+)
+def test_every_field_is_in_its_table_and_no_other(
+    fields: type[BaseModel], begin: str, end: str
+) -> None:
+    assert sorted(table_names(begin, end)) == sorted(fields.model_fields)
+
+
+def test_every_address_is_documented(api: Api) -> None:
+    documented = set(table_names("## Addresses", "## Keys"))
+    served = {
+        f"{method.upper()} {path}"
+        for path, methods in api.app.openapi()["paths"].items()
+        for method in methods
+    }
+    assert documented == served | {"GET /openapi.json"}
+
+
+def test_every_parameter_of_the_sdk_is_known() -> None:
+    official = completion_create_params.CompletionCreateParamsStreaming.__annotations__
+    assert set(official) - set(ChatCompletionRequest.model_fields) == set()
+
+
+def test_every_error_code_in_the_code_is_documented() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "server").glob("**/*.py"))
+    codes = set(re.findall(r'\bcode ?= ?"(\w+)"', source))
+    assert "invalid_api_key" in codes
+    assert {code for code in codes if f"`{code}`" not in TEXT} == set()

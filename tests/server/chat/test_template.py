@@ -1,0 +1,144 @@
+"""The exact text of a conversation, and the form of a message that survives being sent back."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from server.chat.template import G1, TEMPLATES, find_template
+from server.chat.types import Message
+
+PROPERTY = settings(max_examples=100, deadline=None)
+CONTENT = st.text(st.sampled_from("ab \n\r\t:\u00a0\u2028é"), max_size=12)
+ROLE = st.sampled_from(["system", "user", "assistant"])
+MESSAGE = st.builds(Message, ROLE, CONTENT)
+
+
+def render(*messages: Message) -> str:
+    parts = [G1.segments(message, first=i == 0) for i, message in enumerate(messages)]
+    return "".join("".join(part) for part in parts) + G1.header
+
+
+def system(text: str) -> Message:
+    return Message("system", text)
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+def assistant(text: str) -> Message:
+    return Message("assistant", text)
+
+
+def test_a_question_alone() -> None:
+    assert render(user("Hi")) == "User: Hi\n\nAssistant:"
+
+
+def test_a_whole_conversation() -> None:
+    talk = (system("Be brief."), user("Hi"), assistant("Hello."), user("Bye"))
+    assert render(*talk) == (
+        "System: Be brief.\n\nUser: Hi\n\nAssistant: Hello.\n\nUser: Bye\n\nAssistant:"
+    )
+
+
+def test_an_answer_that_stands_first_has_no_blank_line_before_it() -> None:
+    assert render(assistant("Hello."), user("Hi")) == "Assistant: Hello.\n\nUser: Hi\n\nAssistant:"
+
+
+def test_two_messages_of_one_role_stay_two() -> None:
+    assert render(user("a"), user("b")) == "User: a\n\nUser: b\n\nAssistant:"
+
+
+@pytest.mark.parametrize("content", ["", " ", "\n\n", "\r\n", " \t "])
+def test_an_empty_message_is_its_header_without_a_space(content: str) -> None:
+    assert render(user(content)) == "User:\n\nAssistant:"
+    assert render(user("a"), assistant(content), user("b")) == (
+        "User: a\n\nAssistant:\n\nUser: b\n\nAssistant:"
+    )
+    assert render(system(content), user("a")) == "System:\n\nUser: a\n\nAssistant:"
+
+
+def test_line_ends_of_windows_become_plain_ones() -> None:
+    assert render(user("a\r\nb")) == "User: a\nb\n\nAssistant:"
+    assert render(user("x"), assistant("a\r\nb"), user("c")) == (
+        "User: x\n\nAssistant: a\nb\n\nUser: c\n\nAssistant:"
+    )
+
+
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_runs_of_newlines_collapse_where_blank_lines_separate_turns(role: str) -> None:
+    text = "".join(G1.segments(Message(role, "a\n\nb\n\n\n\nc\r\n\r\nd"), first=True))
+    assert text.endswith(": a\nb\nc\nd")
+
+
+def test_runs_of_newlines_in_an_answer_stay() -> None:
+    assert G1.segments(assistant("a\n\n\nb\r\n\r\nc"), first=False)[-1] == " a\n\n\nb\n\nc"
+
+
+def test_white_space_within_lines_stays() -> None:
+    code = "if x:\n    return  1\n\tpass"
+    assert render(user(code)) == f"User: {code}\n\nAssistant:"
+
+
+def test_the_header_of_an_answer_is_a_segment_of_its_own() -> None:
+    assert G1.segments(assistant("Hi"), first=False) == ("\n\nAssistant:", " Hi")
+    assert G1.header == "\n\nAssistant:"
+
+
+@PROPERTY
+@given(MESSAGE)
+@example(user("a\r\r\nb"))
+def test_the_canonical_form_of_a_canonical_form_is_itself(message: Message) -> None:
+    role, text = G1.canonical(message)
+    assert G1.canonical(Message(role, text)) == (role, text)
+
+
+@PROPERTY
+@given(ROLE, CONTENT, st.sampled_from(["", " ", "\n", "\r\n", " \n\n "]))
+def test_white_space_around_a_message_does_not_matter(role: str, text: str, around: str) -> None:
+    inner = Message(role, text.strip())
+    assert G1.canonical(Message(role, around + text.strip() + around)) == G1.canonical(inner)
+
+
+@PROPERTY
+@given(ROLE, CONTENT)
+def test_line_ends_of_any_kind_do_not_matter(role: str, text: str) -> None:
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    windows = plain.replace("\n", "\r\n")
+    assert G1.canonical(Message(role, windows)) == G1.canonical(Message(role, plain))
+
+
+@PROPERTY
+@given(MESSAGE, st.booleans())
+@example(assistant("a\r\r\nb"), False)
+def test_messages_of_one_canonical_form_are_rendered_alike(message: Message, first: bool) -> None:
+    canonical = Message(*G1.canonical(message))
+    assert G1.segments(message, first=first) == G1.segments(canonical, first=first)
+
+
+@PROPERTY
+@given(MESSAGE, st.booleans())
+def test_a_body_that_is_rendered_begins_with_its_one_space(message: Message, first: bool) -> None:
+    text = G1.canonical(message)[1]
+    rendered = "".join(G1.segments(message, first=first))
+    header, colon, body = rendered.partition(":")
+    assert header.lstrip("\n") + colon in {"System:", "User:", "Assistant:"}
+    assert body == (f" {text}" if text else "")
+    assert rendered.startswith("\n\n") is not first
+
+
+def test_no_stop_is_a_blank_line_alone() -> None:
+    assert set(G1.stops) == {"\n\nUser:", "\nUser:"}
+
+
+def test_auto_is_g1() -> None:
+    assert find_template("auto") is find_template("g1") is G1
+
+
+def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown template 'raven': choose one of auto, g1"):
+        find_template("raven")
+
+
+def test_every_template_has_the_name_under_which_it_is_found() -> None:
+    assert all(template.name == name for name, template in TEMPLATES.items())

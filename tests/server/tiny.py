@@ -1,0 +1,46 @@
+"""A complete little model on disk, of random weights, and a real server in a thread."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.app import App, build
+from server.cli.serve import bind
+from server.cli.server import Server
+from server.config import Settings, load
+from tests.checkpoints import Sizes, random_rwkv7, save
+from tests.models.tokenizer.tokenizer_files import byte_level
+
+SIZES = Sizes(layers=2, width=64, head_size=32, ffn_width=128, vocab_size=512)
+
+
+def checkpoint(folder: Path, name: str = "tiny.pth") -> Path:
+    """The model's file; its tokenizer lies beside it."""
+    folder.mkdir(exist_ok=True)
+    byte_level(folder / "tokenizer.json")
+    return save(random_rwkv7(SIZES), folder / name)
+
+
+def settings(path: Path, **overrides: object) -> Settings:
+    """Defaults for `path`, on a free port; overrides with two underscores for the dot."""
+    named = {name.replace("__", "."): value for name, value in overrides.items()}
+    defaults = {"model.path": str(path), "model.device": "cpu", "server.port": 0}
+    return load(directory=path.parent, overrides=defaults | {"model.threads": 1} | named)
+
+
+@contextmanager
+def served(path: Path, **overrides: object) -> Iterator[tuple[str, App]]:
+    """The URL of a server for `path`, and what runs in it."""
+    app = build(settings(path, **overrides))
+    with bind(app.settings.server) as listener:
+        server = Server(app, listener)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield server.url, app
+        server.should_exit = True
+        thread.join(timeout=30)
+        assert not thread.is_alive()

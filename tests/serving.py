@@ -1,0 +1,52 @@
+"""A real server process, as a user would start it, for tests and measurements."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+@contextmanager
+def server(
+    *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[str]:
+    """Start `rwkv-server serve` on a free port; the URL once it says that it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "server", "serve", "--port", "0", *args],
+        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+    )
+    try:
+        url = _url(process)
+        # Nobody reads its log any more, and a full pipe would block the server.
+        Thread(target=_drain, args=(process,), daemon=True).start()
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _drain(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    with process.stdout as log:
+        for _ in log:
+            pass
+
+
+def _url(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if match := LISTENING.search(line):
+            return match[1]
+    raise RuntimeError("the server ended before it listened:\n" + "".join(seen))
