@@ -96,6 +96,13 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     return App(settings, context, engine)
 
 
+def _name(path: str) -> str:
+    """What a bundled model, a folder or a checkpoint file is called."""
+    if path in BUNDLED:
+        return path
+    return Path(path).resolve().name if Path(path).is_dir() else Path(path).stem
+
+
 def _load(settings: ModelSettings, progress: Progress) -> tuple[ServedModel, Model]:
     try:
         template = find_template(settings.template)
@@ -105,7 +112,7 @@ def _load(settings: ModelSettings, progress: Progress) -> tuple[ServedModel, Mod
     backend = select(settings.device, settings.threads)
     model = loader.load(path, backend, settings.dtype, progress)
     served = ServedModel(
-        id=settings.id or (settings.path if settings.path in BUNDLED else path.stem),
+        id=settings.id or _name(settings.path),
         spec=model.spec,
         dtype=str(model.dtype).removeprefix("torch."),
         tokenizer=load(_tokenizer_path(settings, path), model.spec.vocab_size),

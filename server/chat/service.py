@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.prompt import Segment, lay_out
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.turn import Prompt, Turn
@@ -15,7 +16,7 @@ from server.chat.types import Message, SamplingOptions, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Sampling, Submit
 from server.errors import InvalidRequest, Overloaded
-from server.session import Key, Resumption, SessionManager, chain, prompt_key
+from server.session import Resumption, SessionManager, prompt_key
 
 _RETRY_AFTER_S = 1
 
@@ -70,6 +71,12 @@ class ChatService:
 
     def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
+        if request.choices > self._engine.capacity:
+            raise InvalidRequest(
+                f"{request.choices} choices can never run here: slots and queue together take "
+                f"{self._engine.capacity}",
+                param="n",
+            )
         prompt, resumption, pieces = self._prepare(request)
         watchers = [self._watcher(request) for _ in range(request.choices)]
         submit = Submit(
@@ -90,45 +97,35 @@ class ChatService:
         return turn
 
     def _prepare(self, request: TurnRequest) -> tuple[Prompt, Resumption, list[tuple[int, ...]]]:
-        """Where the prompt is resumed, what is left to feed, and the keys of its boundaries."""
-        template = self.model.template
+        """Where the prompt is resumed, and what is left to feed, from boundary to boundary."""
         self._check_text(request.messages)
-        canonical = [template.canonical(message) for message in request.messages]
-        keys = chain(self.model.fingerprint, request.caller, canonical)
-        whole = prompt_key(keys[-1], template.header)
-        resumption = self._sessions.resume(keys, whole)
-        pieces, boundaries = self._pieces(request.messages, keys, whole, resumption)
+        template = self.model.template
+        layout = lay_out(template, self.model.fingerprint, request.caller, request.messages)
+        resumption = self._sessions.resume(layout.keys)
+        left = layout.segments[resumption.segments :]
+        pieces = self._pieces(left)
         prompt = Prompt(
             tokens=resumption.tokens + sum(map(len, pieces)),
             cached=resumption.tokens,
             template=template,
-            messages_key=keys[-1],
-            start_key=keys[resumption.messages] if resumption.messages else None,
-            boundary_keys=tuple(boundaries),
-            key=whole,
+            messages_key=layout.key,
+            start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
+            boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
+            key=prompt_key(layout.key, template.header),
         )
         self._check_length(prompt.tokens)
         return prompt, resumption, pieces
 
-    def _pieces(
-        self, messages: Sequence[Message], keys: Sequence[Key], whole: Key, start: Resumption
-    ) -> tuple[list[tuple[int, ...]], list[Key]]:
-        """Token ids from boundary to boundary: after system and assistant messages, and at
-        the end of the prompt. A user message is always followed by something to answer it."""
-        if start.whole:
-            return [], []
+    def _pieces(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:
+        """Token ids of all segments, those between two boundaries joined."""
         pieces: list[tuple[int, ...]] = []
-        boundaries: list[Key] = []
         ids: list[int] = []
-        for number, message in enumerate(messages[start.messages :], start.messages):
-            for segment in self.model.template.segments(message, first=number == 0):
-                ids += self._encode(segment, number)
-            if message.role != "user":
+        for segment in segments:
+            ids += self._encode(segment.text, segment.message)
+            if segment.boundary:
                 pieces.append(tuple(ids))
-                boundaries.append(keys[number + 1])
                 ids = []
-        ids += self._encode(self.model.template.header, len(messages) - 1)
-        return [*pieces, tuple(ids)], [*boundaries, whole]
+        return pieces
 
     def _encode(self, segment: str, number: int) -> list[int]:
         try:

@@ -10,8 +10,7 @@ from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.errors import AnswerFailed
-from server.session import Key, SessionManager
-from server.session.keys import extend
+from server.session import Key, SessionManager, extend
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
-"""How far loading is: a bar for people at a terminal, a line for every tenth elsewhere."""
+"""How far loading is: a bar for people at a terminal, a line now and then elsewhere."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 log = logging.getLogger(__name__)
 
 Report = Callable[[int, int], None]
+LINE_S = 2.0  # between two lines; what loads faster than that needs none
 
 
 @contextmanager
@@ -33,10 +35,10 @@ def loading(name: str) -> Iterator[Report]:
 class _Lines:
     def __init__(self, name: str) -> None:
         self._name = name
-        self._tenths = 0
+        self._said_at = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        tenths = 10 * done // total if total else 10
-        if tenths > self._tenths:
-            self._tenths = tenths
-            log.info("loading %s: %d %%", self._name, 10 * tenths)
+        now = time.monotonic()
+        if now - self._said_at >= LINE_S:
+            self._said_at = now
+            log.info("loading %s: %d %%", self._name, 100 * done // max(total, 1))

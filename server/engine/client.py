@@ -24,7 +24,7 @@ class EngineClient:
 
     def __init__(self, engine: Engine, *, capacity: int) -> None:
         self._engine = engine
-        self._capacity = capacity
+        self.capacity = capacity
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = 0
@@ -56,7 +56,7 @@ class EngineClient:
 
     def submit(self, submit: Submit) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""
-        if self._stopping or self._in_flight + len(submit.branches) > self._capacity:
+        if self._stopping or self._in_flight + len(submit.branches) > self.capacity:
             raise EngineFull
         stream = EventStream(self, submit.request, len(submit.branches))
         self._streams[submit.request] = stream

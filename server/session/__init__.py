@@ -1,7 +1,15 @@
 """Conversations over snapshots: which state a conversation can be continued from."""
 
-from server.session.keys import Key, chain, prompt_key
+from server.session.keys import Key, conversation_key, extend, prompt_key
 from server.session.manager import Resumption, SessionManager
 from server.session.store import SnapshotStore
 
-__all__ = ["Key", "Resumption", "SessionManager", "SnapshotStore", "chain", "prompt_key"]
+__all__ = [
+    "Key",
+    "Resumption",
+    "SessionManager",
+    "SnapshotStore",
+    "conversation_key",
+    "extend",
+    "prompt_key",
+]

@@ -8,21 +8,17 @@ and no caller can name another's state.
 """
 
 import hashlib
-from collections.abc import Sequence
 
 Key = bytes
 
 
-def chain(fingerprint: str, caller: str, messages: Sequence[tuple[str, str]]) -> list[Key]:
-    """Keys of all prefixes of (role, canonical text) messages, the empty one first."""
-    keys = [_digest(b"conversation", fingerprint.encode(), caller.encode())]
-    for role, text in messages:
-        keys.append(extend(keys[-1], role, text))
-    return keys
+def conversation_key(fingerprint: str, caller: str) -> Key:
+    """The key of a conversation without any message yet."""
+    return _digest(b"conversation", fingerprint.encode(), caller.encode())
 
 
 def extend(key: Key, role: str, text: str) -> Key:
-    """The key of a prefix with one more message."""
+    """The key of a prefix with one more message, in canonical form."""
     return _digest(b"message", key, role.encode(), text.encode())
 
 

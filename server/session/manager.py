@@ -10,14 +10,10 @@ from server.session.store import SnapshotStore
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """Where a prompt continues from: `messages` of it are in the snapshot already.
+    """The snapshot a prompt continues from; it covers the first `segments` of the prompt."""
 
-    whole: the answer's header is in it too, so that nothing is left to feed.
-    """
-
-    snapshot: Snapshot | None
-    messages: int
-    whole: bool = False
+    snapshot: Snapshot | None = None
+    segments: int = 0
 
     @property
     def tokens(self) -> int:
@@ -30,16 +26,15 @@ class SessionManager:
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
 
-    def resume(self, keys: Sequence[Key], prompt: Key) -> Resumption:
-        """The longest kept prefix; keys[j] names the first j messages, `prompt` all of it."""
-        snapshot = self._store.get(prompt)
-        if snapshot is not None:
-            return Resumption(snapshot, len(keys) - 1, whole=True)
-        for messages in range(len(keys) - 1, 0, -1):
-            snapshot = self._store.get(keys[messages])
+    def resume(self, keys: Sequence[Key | None]) -> Resumption:
+        """The longest kept prefix; keys name the prompt up to the end of each segment."""
+        for number in range(len(keys), 0, -1):
+            key = keys[number - 1]
+            snapshot = self._store.get(key) if key is not None else None
             if snapshot is not None:
-                return Resumption(snapshot, messages)
-        return Resumption(None, 0)
+                return Resumption(snapshot, number)
+        return Resumption()
 
     def keep(self, key: Key, snapshot: Snapshot, parent: Key | None) -> None:
+        """Keep a snapshot that continues the one of `parent`."""
         self._store.put(key, snapshot, parent)

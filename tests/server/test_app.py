@@ -36,7 +36,7 @@ def test_a_model_is_called_as_its_file(path: Path) -> None:
 
 
 def test_a_folder_with_one_checkpoint_is_that_checkpoint(path: Path) -> None:
-    assert built(path.parent).service.model.id == "tiny"
+    assert built(path.parent).service.model.id == path.parent.name
 
 
 def test_the_configured_id_comes_first(path: Path) -> None:

@@ -50,6 +50,7 @@ PERSONAS = (
 )  # fmt: skip
 KNOWING = frozenset(["search", "define", "news", "population", "translate", "joke", "recipe"])
 LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14)
+LONG = (18, 24, 32, 40)  # so that facts are kept far beyond the length of most dialogues
 SINGLES: tuple[str, ...] = ("sums",) * 31 + ("words",) * 22 + ("counting",) * 10 + ("talk",) * 12
 SINGLES += ("beyond",) * 25 + ("json",) * 3
 
@@ -189,7 +190,8 @@ def dialogue(rng: Random, split: Split) -> Dialogue:
     """One random dialogue of the training mixture, with the values and phrasings of `split`."""
     d = Draw(rng, split)
     where = setting(d)
-    exchanges = interleave(d, threads(d, where, d.pick(LENGTHS)))
+    length = d.pick(LONG if d.chance(0.03) else LENGTHS)
+    exchanges = interleave(d, threads(d, where, length))
     main = max(exchanges, key=lambda e: sum(e.ability == other.ability for other in exchanges))
     return assemble(
         where.system,

@@ -108,10 +108,19 @@ def test_mistakes_are_the_exceptions_the_sdk_has_for_them(client: OpenAI) -> Non
         ask(client.with_options(api_key="wrong"))
 
 
-def test_too_many_answers_at_once_are_429(client: OpenAI) -> None:
+def test_too_many_answers_at_once_are_429(client: OpenAI, app: App) -> None:
+    running = ask(client, stream=True, n=app.engine.capacity, **ENDLESS)
     with pytest.raises(RateLimitError) as busy:
-        ask(client, n=7)
+        ask(client)
     assert busy.value.response.headers["retry-after"]
+    running.close()
+    assert eventually(lambda: app.engine.in_flight == 0)
+
+
+def test_more_choices_than_can_ever_run_are_a_mistake(client: OpenAI, app: App) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, n=app.engine.capacity + 1)
+    assert refused.value.param == "n"
 
 
 @pytest.mark.parametrize("n", [1, 2])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.base import Model
+from server.chat.prompt import lay_out
 from server.chat.service import ChatService, ServedModel, resolve
 from server.chat.template import G1
 from server.chat.turn import Turn
@@ -18,7 +19,7 @@ from server.engine.client import EngineClient
 from server.engine.engine import Engine
 from server.engine.snapshot import Snapshot
 from server.errors import AnswerFailed, InvalidRequest, Overloaded
-from server.session import SessionManager, SnapshotStore, chain, prompt_key
+from server.session import SessionManager, SnapshotStore
 from tests.doubles import ByteTokenizer, WritingModel
 
 PATIENCE_S = 10
@@ -59,10 +60,9 @@ class Server:
 
     def kept(self, *messages: Message, caller: str = "ann") -> Snapshot | None:
         """The snapshot that would let this prompt start without feeding anything."""
-        canonical = [G1.canonical(message) for message in messages]
-        keys = chain(self.service.model.fingerprint, caller, canonical)
-        found = self.sessions.resume(keys, prompt_key(keys[-1], G1.header))
-        return found.snapshot if found.whole else None
+        layout = lay_out(G1, self.service.model.fingerprint, caller, messages)
+        found = self.sessions.resume(layout.keys)
+        return found.snapshot if found.segments == len(layout.segments) else None
 
 
 @dataclass
@@ -180,11 +180,11 @@ async def test_an_edit_of_the_first_question_resumes_after_the_system_message() 
         assert edited.turn.cached_tokens == length("System: Be brief.")
 
 
-async def test_an_edited_answer_resumes_before_it() -> None:
+async def test_an_edited_answer_resumes_from_its_prompt() -> None:
     async with serving() as server:
-        await server.ask(*HELLO)
+        first = await server.ask(*HELLO)
         edited = await server.ask(*HELLO, assistant("I never said that."), user("Bye"))
-        assert edited.turn.cached_tokens == length("System: Be brief.")
+        assert edited.turn.cached_tokens == first.turn.prompt_tokens
 
 
 async def test_every_one_of_several_answers_can_be_continued() -> None:

@@ -3,8 +3,7 @@
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from server.session import chain, prompt_key
-from server.session.keys import extend
+from server.session import Key, conversation_key, extend, prompt_key
 
 TEXT = st.text(st.sampled_from("ab/\0\n:é🙂"), max_size=6)
 MESSAGES = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), TEXT), max_size=4)
@@ -12,6 +11,14 @@ WHOLE = st.tuples(TEXT, TEXT, MESSAGES)
 PROPERTY = settings(max_examples=100, deadline=None)
 EMPTY = "14a1341919fe96b4"  # of the first version
 TALK = [("user", "hello"), ("assistant", "hi"), ("user", "bye")]
+
+
+def chain(fingerprint: str, caller: str, messages: list[tuple[str, str]]) -> list[Key]:
+    """Keys of all prefixes, the empty one first."""
+    keys = [conversation_key(fingerprint, caller)]
+    for role, text in messages:
+        keys.append(extend(keys[-1], role, text))
+    return keys
 
 
 @PROPERTY
