@@ -4,6 +4,7 @@ Options: --model NAME_OR_PATH (default: the bundled model), --repeats N.
 """
 
 import argparse
+import statistics
 from pathlib import Path
 
 from openai import OpenAI
@@ -58,13 +59,23 @@ def add_speed(table: Table, name: str, speed: engine.Speed) -> None:
 def show_latencies(model: str, repeats: int) -> None:
     table = Table("history (tokens)", "first turn", "follow-up", "regenerate", "edit")
     with server("--model", model) as url:
-        client = OpenAI(base_url=url + "/v1", api_key="none")
+        client = latency.connect(url)
         name = client.models.list().data[0].id
         latency.measure(client, name, 15, 1)  # the first request pays for imports
         for words in (60, 600, 2_400, 9_600):
             row = latency.measure(client, name, words, repeats)
             times = (row.first, row.follow_up, row.regenerate, row.edit)
             table.add_row(f"{row.history:,}", *(f"{time:,.1f} ms" for time in times))
+        console.print(table)
+        show_turns(client, name, repeats)
+
+
+def show_turns(client: OpenAI, model: str, repeats: int) -> None:
+    """Turns 2 and 50 of the same conversations, each with the two turns beside it."""
+    times = latency.by_turn(client, model, 51, repeats)
+    early, late = statistics.median(times[1:4]), statistics.median(times[48:51])
+    table = Table("turn 2", "turn 50", "ratio")
+    table.add_row(f"{early:.1f} ms", f"{late:.1f} ms", f"{late / early:.2f}")
     console.print(table)
 
 

@@ -237,7 +237,7 @@ def reply(text: str, answer: str) -> Exchange:
 
 def beside_tools(d: Draw) -> Exchange | None:
     """A question that no tool could be meant for."""
-    exchange = question(d, d.pick(("ask", "ask", "ask", "noise")))
+    exchange = question(d, d.pick(("ask", "ask", "do", "noise")))
     text = exchange.messages[0].content.lower()
     return None if contains(text, TOOL_LIKE) else exchange
 

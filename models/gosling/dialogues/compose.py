@@ -93,9 +93,14 @@ def instructions(d: Draw) -> str:
 def single(d: Draw, where: Setting, kind: str | None = None) -> Exchange:
     """One exchange that depends on nothing said before."""
     while True:
-        found = attempt(d, where, kind or d.pick(SINGLES))
+        found = attempt(d, where, kind or usual(d, where))
         if found is not None:
             return found
+
+
+def usual(d: Draw, where: Setting) -> str:
+    """Beside tools, what is out of reach comes up more often: a call is the likelier mistake."""
+    return "beyond" if where.tools and d.chance(0.35) else d.pick(SINGLES)
 
 
 def attempt(d: Draw, where: Setting, kind: str) -> Exchange | None:
@@ -116,7 +121,7 @@ def attempt(d: Draw, where: Setting, kind: str) -> Exchange | None:
 def out_of_reach(d: Draw, where: Setting) -> Exchange | None:
     """What the model cannot do, or what none of its tools can do."""
     if not where.tools:
-        return unlisted(d) if d.chance(0.06) else beyond.question(d)
+        return unlisted(d) if d.chance(0.1) else beyond.question(d)
     if d.chance(0.5):
         return tools.unfit(d, where.tools)
     return None if where.has(KNOWING) else beyond.beside_tools(d)
@@ -135,7 +140,7 @@ def threads(d: Draw, where: Setting, length: int) -> list[list[Exchange]]:
     parts: list[list[Exchange]] = []
     left = length
     if where.tools:
-        parts.append(calls(d, where, min(left, d.pick((1, 1, 2, 2, 3, 4)))))
+        parts.append(calls(d, where, min(left, d.pick((0, 1, 1, 2, 2, 3, 4)))))
         left -= len(parts[-1])
     if left and d.chance(0.62):
         parts.append(facts.thread(d, min(left, d.pick((2, 3, 4, 5, 6, 7, 8)))))
