@@ -22,7 +22,8 @@ class ModelSpec:
     """Everything about a checkpoint that can be known without running it.
 
     `fingerprint` is a hex digest of the weights' names, shapes and sampled contents: two
-    checkpoints that would compute different logits have different fingerprints.
+    checkpoints that would compute different logits have different fingerprints. generation is
+    4, 5.0, 5.1, 5.2, 6 or 7; in RWKV-4 every channel is a head of size 1.
     """
 
     generation: str
@@ -41,7 +42,8 @@ class State:
     """The recurrent state of B sequences: all that a model remembers of what it was fed.
 
     att_shift [L,B,C] and ffn_shift [L,B,C] hold each block's last normalised input (token
-    shift), in the number format of the activations; wkv [L,B,H,N,N] is float32 always.
+    shift), in the number format of the activations. wkv is float32 always: [L,B,H,N,N], with
+    key before value in RWKV-5 and 6 and value before key in 7; [L,B,3,C] in RWKV-4.
     """
 
     att_shift: Tensor
@@ -85,11 +87,6 @@ class State:
             tensor[:, one].copy_(tensor[:, other])
             tensor[:, other].copy_(kept)
 
-    def clear_row(self, row: int) -> None:
-        """Back to the state before the first token."""
-        for tensor in self.tensors:
-            tensor[:, row].zero_()
-
 
 class Model(Protocol):
     """A loaded checkpoint. Not thread-safe: one thread owns it and its states."""
@@ -104,7 +101,7 @@ class Model(Protocol):
     def dtype(self) -> torch.dtype: ...
 
     def new_state(self, batch: int) -> State:
-        """Zeroed state of `batch` sequences on the model's device."""
+        """The state of `batch` sequences before their first token, on the model's device."""
         ...
 
     def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:

@@ -10,11 +10,23 @@ from models import files
 from models.backends import Backend
 from models.base import CheckpointError, Model
 from models.detect import detect
+from models.layers import Network
+from models.rwkv4 import Rwkv4
+from models.rwkv5 import Rwkv5
+from models.rwkv6 import Rwkv6
 from models.rwkv7 import Rwkv7
 
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
 
+_NETWORKS: dict[str, type[Network]] = {
+    "4": Rwkv4,
+    "5.0": Rwkv5,
+    "5.1": Rwkv5,
+    "5.2": Rwkv5,
+    "6": Rwkv6,
+    "7": Rwkv7,
+}
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _SMALL_MODEL = 200_000_000  # parameters; below it float32 costs little and rounds least
 
@@ -29,18 +41,17 @@ def load(
     dtype: str = "auto",
     progress: Progress = _no_progress,
 ) -> Model:
-    """Load an RWKV-7 checkpoint (`.pth` or `.safetensors`, or a folder with one of them).
+    """Load a checkpoint of RWKV-4 to RWKV-7.
 
-    dtype: auto, float32, bf16 or fp16. Raises CheckpointError with one sentence when the
-    file cannot be served.
+    path: a `.pth` or `.safetensors` file, or a folder with one of them. dtype: auto, float32,
+    bf16 or fp16. Raises CheckpointError with one sentence when the file cannot be served.
     """
     file = find_checkpoint(path)
     tensors = files.read(file)
     try:
         spec = detect(tensors)
-        return Rwkv7(
-            spec, _convert(tensors, backend, _dtype(dtype, backend, spec.parameters), progress)
-        )
+        chosen = _dtype(dtype, backend, spec.parameters)
+        return _NETWORKS[spec.generation](spec, _convert(tensors, backend, chosen, progress))
     except CheckpointError as error:
         raise CheckpointError(f"{file} cannot be served: {error}") from error
 

@@ -5,8 +5,9 @@ layers run on the flat tokens. Two things need to know where sequences begin: to
 the wkv scan. Both read it from here, computed once per step and used by every layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,26 @@ class ChunkPlan:
     scatter: Tensor
     rows: Tensor
     active: tuple[int, ...]
+
+    def split(self, tensor: Tensor, padding: float = 0) -> Tensor:
+        """By flat token [T,…] → by chunk [K,size,…], filled up with `padding`."""
+        last = tensor.new_full((1, *tensor.shape[1:]), padding)
+        return torch.cat((tensor, last))[self.gather].view(-1, self.size, *tensor.shape[1:])
+
+    def join(self, chunks: Tensor) -> Tensor:
+        """By chunk [K,size,…] → by flat token from `first_token` on [T',…]."""
+        return chunks.flatten(0, 1)[self.scatter]
+
+
+class WkvInputs(Protocol):
+    """What a recurrence reads of every token."""
+
+    def part(self, start: int, stop: int) -> Self:
+        """Tokens `start` to `stop`."""
+        ...
+
+
+Inputs = TypeVar("Inputs", bound=WkvInputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,25 @@ class RaggedBatch:
         previous[self.starts] = last
         last.copy_(x[self.ends])
         return previous
+
+    def recur(
+        self,
+        inputs: Inputs,
+        state: Tensor,
+        step: Callable[[Inputs, Tensor], Tensor],
+        scan: Callable[[Inputs, Tensor, ChunkPlan], Tensor],
+    ) -> Tensor:
+        """y of all tokens [T,…]: decode rows by one `step`, the others by `scan`.
+
+        state [B,…] is updated in place by both.
+        """
+        if self.chunks is None:
+            return step(inputs, state)
+        scanned = scan(inputs, state, self.chunks)
+        if self.decode == 0:
+            return scanned
+        stepped = step(inputs.part(0, self.decode), state[: self.decode])
+        return torch.cat((stepped, scanned))
 
 
 def _plan(lengths: Sequence[int], decode: int, bounds: Tensor, size: int) -> ChunkPlan:

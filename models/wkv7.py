@@ -35,9 +35,9 @@ class WkvInputs:
     def tensors(self) -> tuple[Tensor, ...]:
         return self.r, self.log_w, self.k, self.v, self.kk, self.b
 
-    def head(self, count: int) -> "WkvInputs":
-        """The first `count` tokens."""
-        return WkvInputs(*(tensor[:count] for tensor in self.tensors))
+    def part(self, start: int, stop: int) -> "WkvInputs":
+        """Tokens `start` to `stop`."""
+        return WkvInputs(*(tensor[start:stop] for tensor in self.tensors))
 
 
 def step(inputs: WkvInputs, state: Tensor) -> Tensor:
@@ -54,11 +54,7 @@ def step(inputs: WkvInputs, state: Tensor) -> Tensor:
 
 def scan_by_token(inputs: WkvInputs, state: Tensor) -> Tensor:
     """The slow twin of `scan`: T tokens of one sequence, state [1,H,N,N] updated in place."""
-    outputs = [
-        step(WkvInputs(*(tensor[t : t + 1] for tensor in inputs.tensors)), state)
-        for t in range(len(inputs.r))
-    ]
-    return torch.cat(outputs)
+    return torch.cat([step(inputs.part(t, t + 1), state) for t in range(len(inputs.r))])
 
 
 def scan(inputs: WkvInputs, state: Tensor, plan: ChunkPlan) -> Tensor:
@@ -66,7 +62,8 @@ def scan(inputs: WkvInputs, state: Tensor, plan: ChunkPlan) -> Tensor:
 
     state [B,H,N,N]: the rows in plan.rows are updated in place.
     """
-    r, log_w, k, v, kk, b = (_chunks(tensor, plan) for tensor in inputs.tensors)
+    # Padding is all zero, which leaves the state as it is; all are [K,H,c,N].
+    r, log_w, k, v, kk, b = (plan.split(t).transpose(1, 2) for t in inputs.tensors)
     decay = log_w.cumsum(dim=2)
     grow = (-decay).exp()
     r_in, kk_in = r * decay.exp(), kk * (decay - log_w).exp()
@@ -79,13 +76,7 @@ def scan(inputs: WkvInputs, state: Tensor, plan: ChunkPlan) -> Tensor:
         state, plan, from_state, from_values, b_out, k_out, v, decay[:, :, -1:].exp()
     )
     y = r_in @ starts.mT + (r_in @ b_out.mT).tril() @ u + (r_in @ k_out.mT).tril() @ v
-    return y.transpose(1, 2).flatten(0, 1)[plan.scatter]
-
-
-def _chunks(tensor: Tensor, plan: ChunkPlan) -> Tensor:
-    """[T,H,N] → [K,H,c,N]; padding is all zero, which leaves the state as it is."""
-    padded = torch.cat((tensor, tensor.new_zeros(1, *tensor.shape[1:])))[plan.gather]
-    return padded.view(-1, plan.size, *tensor.shape[1:]).transpose(1, 2)
+    return plan.join(y.transpose(1, 2))
 
 
 def _across_chunks(

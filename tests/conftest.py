@@ -1,13 +1,7 @@
-"""Settings that must stand before the reference implementation is imported."""
-
-import os
+"""Settings for every test."""
 
 import pytest
 import torch
-
-os.environ["RWKV_V7_ON"] = "1"
-os.environ["RWKV_JIT_ON"] = "0"
-os.environ["RWKV_CUDA_ON"] = "0"
 
 collect_ignore = ["gpu"]  # `make gpu-check` runs these, on machines that have one
 

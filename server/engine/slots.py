@@ -12,6 +12,7 @@ class Slots:
 
     def __init__(self, model: Model, capacity: int) -> None:
         self._state = model.new_state(capacity)
+        self._empty = model.new_state(1)
         self.sequences: list[Sequence] = []
 
     @property
@@ -22,7 +23,7 @@ class Slots:
         row = len(self.sequences)
         self.sequences.append(sequence)
         if sequence.start is None:
-            self._state.clear_row(row)
+            self._state.write_row(row, self._empty)
         else:
             self._state.write_row(row, sequence.start.state)
             sequence.start = None  # its memory belongs to the session again

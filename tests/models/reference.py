@@ -1,29 +1,36 @@
-"""The reference author's `rwkv` package as an oracle for logits."""
+"""The reference author's `rwkv` package as an oracle for logits, in a process of its own."""
 
-import contextlib
-import io
-import warnings
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+WORKER = Path(__file__).with_name("reference_worker.py")
 
-class Reference:
-    """RWKV-7 in float32 by the `rwkv` package; `path` is a `.pth` file."""
 
-    def __init__(self, path: Path) -> None:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the package uses torch.jit
-            from rwkv.model import RWKV  # type: ignore[import-untyped]
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Logits [T,V] after every token, fed one at a time, and the greedy tokens that follow."""
 
-            self._model: Any = RWKV(model=str(path.with_suffix("")), strategy="cpu fp32")
+    logits: Tensor
+    greedy: list[int]
 
-    def logits(self, tokens: list[int]) -> Tensor:
-        """Logits after every token [T,V], fed one at a time."""
-        rows, state = [], None
-        for token in tokens:
-            out, state = self._model.forward([token], state)
-            rows.append(out.clone().float())
-        return torch.stack(rows)
+
+def ask(
+    files: Sequence[Path], tokens: list[int], *, greedy: int = 0, seven: bool = False
+) -> list[Answer]:
+    """What the package computes for each `.pth` file; seven: they are all RWKV-7, or none is."""
+    folder = files[0].parent
+    job, result = folder / "job.json", folder / "result.pt"
+    content = {"files": [str(file) for file in files], "tokens": tokens, "greedy": greedy}
+    job.write_text(json.dumps(content), encoding="utf-8")
+    switches = {"RWKV_V7_ON": str(int(seven)), "RWKV_JIT_ON": "0", "RWKV_CUDA_ON": "0"}
+    command = [sys.executable, str(WORKER), str(job), str(result)]
+    subprocess.run(command, env=os.environ | switches, check=True, capture_output=True)
+    return [Answer(*answer) for answer in torch.load(result)]

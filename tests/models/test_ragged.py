@@ -46,6 +46,21 @@ def test_the_decode_part_is_the_leading_run_of_single_tokens(lengths: list[int])
 
 @settings(max_examples=100, deadline=None)
 @given(LENGTHS, st.sampled_from([1, 4, 16]))
+def test_joining_what_was_split_gives_it_back_without_the_padding(
+    lengths: list[int], size: int
+) -> None:
+    plan = batch(lengths, size).chunks
+    if plan is None:
+        return
+    tokens = numbered(sum(lengths))
+    chunks = plan.split(tokens, padding=-1)
+    assert torch.equal(plan.join(chunks), tokens[plan.first_token :])
+    assert int((chunks > 0).sum()) == len(tokens) - plan.first_token
+    assert bool((chunks[chunks <= 0] == -1).all())
+
+
+@settings(max_examples=100, deadline=None)
+@given(LENGTHS, st.sampled_from([1, 4, 16]))
 def test_gather_and_scatter_are_inverse(lengths: list[int], size: int) -> None:
     plan = batch(lengths, size).chunks
     if plan is None:

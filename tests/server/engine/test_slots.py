@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.base import State
 from server.engine.messages import Branch, Sampling, Submit
 from server.engine.sampler import Sampler, forbidden_tensor
 from server.engine.sequence import Sequence
@@ -44,6 +45,21 @@ def test_a_new_sequence_starts_from_nothing() -> None:
     slots.remove(first)
     slots.add(sequence(2))
     assert marks(slots) == {2: {0.0}}
+
+
+def test_a_new_sequence_starts_as_the_model_says_even_if_that_is_not_zero() -> None:
+    class Biased(CountingModel):
+        def new_state(self, batch: int) -> State:
+            return State(*(tensor - 7 for tensor in super().new_state(batch).tensors))
+
+    slots, first = Slots(Biased(), 2), sequence(1, snapshot(5))
+    slots.add(first)
+    slots.remove(first)
+    slots.add(sequence(2))
+    for tensor in slots.lead(slots.sequences).tensors:
+        tensor.add_(0.5)  # what one sequence makes of it is not where the next one starts
+    slots.add(sequence(3))
+    assert marks(slots) == {2: {-6.5}, 3: {-7.0}}
 
 
 def test_a_resumed_sequence_starts_from_its_snapshot() -> None:

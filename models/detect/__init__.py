@@ -1,0 +1,39 @@
+"""What a checkpoint is, read from its tensors' names and shapes, never from its file name."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from models.base import ModelSpec
+from models.detect import rwkv4, rwkv5, rwkv6, rwkv7
+from models.detect.fingerprint import fingerprint
+from models.detect.generation import generation
+from models.detect.shapes import check, layers, matrix
+
+__all__ = ["detect"]
+
+_EXPECTED = {"4": rwkv4, "5.0": rwkv5, "5.1": rwkv5, "5.2": rwkv5, "6": rwkv6, "7": rwkv7}
+
+
+def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
+    """Generation, sizes and fingerprint of a checkpoint of RWKV-4 to RWKV-7.
+
+    Raises CheckpointError, in one sentence that says what was found, for anything else.
+    """
+    found = generation(tensors)
+    count = layers(tensors)
+    vocab_size, width = matrix(tensors, "emb.weight")
+    heads, head_size = _EXPECTED[found].heads(tensors, width)
+    spec = ModelSpec(
+        generation=found,
+        layers=count,
+        width=width,
+        heads=heads,
+        head_size=head_size,
+        ffn_width=matrix(tensors, "blocks.0.ffn.key.weight")[0],
+        vocab_size=vocab_size,
+        parameters=sum(tensors[name].numel() for name in tensors),
+        fingerprint=fingerprint(tensors),
+    )
+    check(tensors, _EXPECTED[found].shapes(tensors, spec))
+    return spec
