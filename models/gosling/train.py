@@ -4,7 +4,8 @@ Makes its dialogues as it goes, trains a tokenizer first where DIR has none, and
 tokenizer.json, train.jsonl (one JSON object a line: progress, and now and then exact answers per
 ability), the last two checkpoints, and at the end model.safetensors. Interrupt it (Ctrl-C or
 SIGTERM) at any time; `--resume` goes on from the newest checkpoint. While the learning rate is
-constant, `--resume --decay-minutes D` ends the run in D minutes from there.
+constant, `--resume --decay-minutes D` ends the run in D minutes from there; `--decay-from R`
+lowers the rate to R of the base at once.
 """
 
 import argparse
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     end.add_argument("--minutes", type=float, help="length of the whole run (default 95)")
     end.add_argument("--tokens", type=float, help="length of the whole run in tokens")
     end.add_argument("--decay-minutes", type=float, help="end the run, decaying from now on")
+    add("--decay-from", type=float, default=1.0, help="the rate --decay-minutes starts at, 0..1")
     add("--decay-share", type=float, default=0.25, help="share of the run that decays")
     add("--resume", action="store_true", help="go on from the newest checkpoint")
     add("--export", action="store_true", help="only write the model of the newest checkpoint")
@@ -138,8 +140,8 @@ def _newest(out: Path) -> tuple[Path, Checkpoint]:
 def _schedule(options: argparse.Namespace, resumed: Checkpoint | None) -> Schedule:
     if options.decay_minutes is not None:
         spent = resumed.progress.seconds if resumed else 0.0
-        decay = 60 * options.decay_minutes
-        return Schedule("seconds", spent + decay, decay)
+        left = 60 * options.decay_minutes
+        return Schedule("seconds", spent + left, left / options.decay_from)
     if options.tokens is not None:
         return Schedule("tokens", options.tokens, options.tokens * options.decay_share)
     if options.minutes is None and resumed:
