@@ -1,9 +1,13 @@
-"""Checkpoint files to named tensors, memory-mapped, without running anything in them."""
+"""Checkpoint files to named tensors, memory-mapped, without running anything in them.
+
+A suffix says how a file is to be read, and reading it so says whether it is that; which model its
+tensors make up, and by whose names, is for others to find out.
+"""
 
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,26 +16,25 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.base import CheckpointError
+from models.gguf_file import GgufTensors
+from models.tensors import LazyTensors, format_name
 
-Tensors = Mapping[str, Tensor]
 
-
-def read(path: Path) -> Tensors:
-    """Tensors of a `.pth` or `.safetensors` file, lazily read where the format allows.
+def read(path: Path) -> LazyTensors:
+    """Tensors of a single file, under the names it gives them, read when they are asked for.
 
     Raises CheckpointError when the file is missing, damaged, of another kind, or holds
     anything but tensors.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint at {path}")
-    if path.suffix == ".safetensors":
-        return _Safetensors(path)
-    if path.suffix == ".pth":
-        return _read_pth(path)
-    raise CheckpointError(f"{path} is neither a .pth nor a .safetensors file")
+    if path.suffix not in READERS:
+        known = ", ".join(READERS)
+        raise CheckpointError(f"{path} is not called what a checkpoint is: one of {known}")
+    return READERS[path.suffix](path)
 
 
-def _read_pth(path: Path) -> Tensors:
+def _read_pth(path: Path) -> Mapping[str, Tensor]:
     try:
         size = _size_of_weights(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
@@ -74,8 +77,31 @@ def _first_sentence(error: Exception) -> str:
     return re.split(r"\n|\. ", str(error))[0]
 
 
-class _Safetensors(Mapping[str, Tensor]):
-    """A safetensors file as a mapping; a tensor is read when it is asked for."""
+class PytorchTensors(LazyTensors):
+    """A file that torch.save wrote; its tensors are mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._tensors = _read_pth(path)
+
+    @property
+    def container(self) -> str:
+        return "PyTorch"
+
+    def number_format(self, name: str) -> str:
+        return format_name(self[name].dtype)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+class SafetensorsTensors(LazyTensors):
+    """A safetensors file; a tensor is mapped into memory when it is asked for."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -83,9 +109,20 @@ class _Safetensors(Mapping[str, Tensor]):
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} is damaged or not safetensors: {error}") from error
         self._path = path
-        self._names: list[str] = list(self._file.keys())
+        self._names: dict[str, None] = dict.fromkeys(self._file.keys())
         if not self._names:
             raise CheckpointError(f"{path} holds nothing, not named tensors")
+
+    @property
+    def container(self) -> str:
+        return "safetensors"
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return self._file.metadata() or {}
+
+    def number_format(self, name: str) -> str:
+        return format_name(self[name].dtype)
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self:
@@ -104,3 +141,12 @@ class _Safetensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+READERS: dict[str, Callable[[Path], LazyTensors]] = {
+    ".pth": PytorchTensors,
+    ".bin": PytorchTensors,
+    ".safetensors": SafetensorsTensors,
+    ".st": SafetensorsTensors,
+    ".gguf": GgufTensors,
+}

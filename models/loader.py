@@ -1,20 +1,22 @@
 """From a checkpoint file to a model that is ready to run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from models import files
 from models.backends import Backend
 from models.base import CheckpointError, Model
-from models.detect import detect
+from models.checkpoint import find_checkpoint, open_checkpoint
 from models.layers import Network
 from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
 from models.rwkv7 import Rwkv7
+from models.tensors import LazyTensors, outlines
+
+__all__ = ["find_checkpoint", "load"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
@@ -43,28 +45,17 @@ def load(
 ) -> Model:
     """Load a checkpoint of RWKV-4 to RWKV-7.
 
-    path: a `.pth` or `.safetensors` file, or a folder with one of them. dtype: auto, float32,
-    bf16 or fp16. Raises CheckpointError with one sentence when the file cannot be served.
+    path: a checkpoint file of any layout, the index of one in several files, or a folder with
+    one. dtype: auto, float32, bf16 or fp16. Raises CheckpointError with one sentence when it
+    cannot be served.
     """
-    file = find_checkpoint(path)
-    tensors = files.read(file)
+    found = open_checkpoint(path)
+    chosen = _dtype(dtype, backend, found.spec.parameters)
     try:
-        spec = detect(tensors)
-        chosen = _dtype(dtype, backend, spec.parameters)
-        return _NETWORKS[spec.generation](spec, _convert(tensors, backend, chosen, progress))
+        tensors = _convert(found.tensors, backend, chosen, progress)
     except CheckpointError as error:
-        raise CheckpointError(f"{file} cannot be served: {error}") from error
-
-
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint file that `path` names, itself or as the only one in a folder."""
-    if not path.is_dir():
-        return path
-    found = sorted(p for p in path.iterdir() if p.suffix in {".pth", ".safetensors"})
-    if len(found) != 1:
-        names = ", ".join(p.name for p in found) or "none"
-        raise CheckpointError(f"{path} should hold one .pth or .safetensors file; found {names}")
-    return found[0]
+        raise CheckpointError(f"{found.path} cannot be served: {error}") from error
+    return _NETWORKS[found.spec.generation](found.spec, tensors)
 
 
 def _dtype(name: str, backend: Backend, parameters: int) -> torch.dtype:
@@ -76,9 +67,9 @@ def _dtype(name: str, backend: Backend, parameters: int) -> torch.dtype:
 
 
 def _convert(
-    tensors: Mapping[str, Tensor], backend: Backend, dtype: torch.dtype, progress: Progress
+    tensors: LazyTensors, backend: Backend, dtype: torch.dtype, progress: Progress
 ) -> dict[str, Tensor]:
-    total = sum(tensors[name].nbytes for name in tensors)
+    total = sum(outline.nbytes for outline in outlines(tensors).values())
     done = 0
     progress(done, total)
     converted = {}

@@ -9,23 +9,23 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from models import gosling, loader
+from models import loader
 from models.backends import BackendError, select
 from models.base import CheckpointError, Model
-from models.tokenizer import Tokenizer, TokenizerError, load
+from models.tokenizer import Tokenizer, TokenizerError, beside, load
 from server.api.build import build_api
 from server.api.context import Context
 from server.chat.service import ChatService, ServedModel
-from server.chat.template import find_template
+from server.chat.template import TemplateError, find_template
 from server.config import EngineSettings, ModelSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.engine import Engine
+from server.hub import HubError, find
 from server.session import SessionManager, SnapshotStore
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-BUNDLED = {"gosling": gosling.PATH}
 _POLL_S = 0.05
 
 
@@ -78,7 +78,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     """Load all that the settings name. Raises StartError, with nothing left running."""
     try:
         served, model = _load(settings.model, progress)
-    except (BackendError, CheckpointError, TokenizerError) as error:
+    except (BackendError, CheckpointError, HubError, TemplateError, TokenizerError) as error:
         raise StartError(str(error)) from error
     engine = _engine(settings.engine, model, served.tokenizer)
     service = ChatService(
@@ -96,27 +96,20 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     return App(settings, context, engine)
 
 
-def _name(path: str) -> str:
-    """What a bundled model, a folder or a checkpoint file is called."""
-    if path in BUNDLED:
-        return path
-    return Path(path).resolve().name if Path(path).is_dir() else Path(path).stem
-
-
 def _load(settings: ModelSettings, progress: Progress) -> tuple[ServedModel, Model]:
-    try:
-        template = find_template(settings.template)
-    except ValueError as error:
-        raise StartError(str(error)) from error
-    path = loader.find_checkpoint(BUNDLED.get(settings.path, Path(settings.path)))
+    find_template(settings.template)  # a wrong name is told before minutes of loading
+    found = find(settings.path)
+    path = loader.find_checkpoint(found.path)
     backend = select(settings.device, settings.threads)
     model = loader.load(path, backend, settings.dtype, progress)
+    template = find_template(settings.template, model.spec.generation, model.spec.vocab_size)
     served = ServedModel(
-        id=settings.id or _name(settings.path),
+        id=settings.id or found.id,
         spec=model.spec,
         dtype=str(model.dtype).removeprefix("torch."),
         tokenizer=load(_tokenizer_path(settings, path), model.spec.vocab_size),
         template=template,
+        keep_thinking=settings.keep_thinking,
     )
     log.info(
         "loaded %s: %d parameters as %s, tokenizer %s, template %s",
@@ -129,9 +122,7 @@ def _tokenizer_path(settings: ModelSettings, checkpoint: Path) -> Path | None:
     """The file that was named, else what lies beside the checkpoint; None is World."""
     if settings.tokenizer is not None:
         return Path(settings.tokenizer)
-    folder = checkpoint.parent
-    beside = (folder / "tokenizer.json").is_file() or len([*folder.glob("rwkv_vocab*.txt")]) == 1
-    return folder if beside else None
+    return beside(checkpoint)
 
 
 def _engine(settings: EngineSettings, model: Model, tokenizer: Tokenizer) -> EngineClient:

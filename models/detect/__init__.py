@@ -9,6 +9,7 @@ from models.detect import rwkv4, rwkv5, rwkv6, rwkv7
 from models.detect.fingerprint import fingerprint
 from models.detect.generation import generation
 from models.detect.shapes import check, layers, matrix
+from models.tensors import outlines
 
 __all__ = ["detect"]
 
@@ -20,20 +21,21 @@ def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
 
     Raises CheckpointError, in one sentence that says what was found, for anything else.
     """
-    found = generation(tensors)
-    count = layers(tensors)
-    vocab_size, width = matrix(tensors, "emb.weight")
-    heads, head_size = _EXPECTED[found].heads(tensors, width)
+    known = outlines(tensors)
+    found = generation(known)
+    count = layers(known)
+    vocab_size, width = matrix(known, "emb.weight")
+    heads, head_size = _EXPECTED[found].heads(known, width)
     spec = ModelSpec(
         generation=found,
         layers=count,
         width=width,
         heads=heads,
         head_size=head_size,
-        ffn_width=matrix(tensors, "blocks.0.ffn.key.weight")[0],
+        ffn_width=matrix(known, "blocks.0.ffn.key.weight")[0],
         vocab_size=vocab_size,
-        parameters=sum(tensors[name].numel() for name in tensors),
+        parameters=sum(tensor.numel() for tensor in known.values()),
         fingerprint=fingerprint(tensors),
     )
-    check(tensors, _EXPECTED[found].shapes(tensors, spec))
+    check(known, _EXPECTED[found].shapes(known, spec))
     return spec

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from models.tensors import outlines, sample
+
 _SAMPLES = 1024  # values of each tensor
 
 
@@ -16,11 +18,8 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     moves every tensor everywhere, so two trained checkpoints differ in the samples.
     """
     digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        flat = tensor.flatten()
-        sample = flat[:: len(flat) // _SAMPLES | 1]  # odd, so that it meets every column
-        sample = sample.contiguous()
-        digest.update(sample.view(torch.uint8).numpy().tobytes())
+    for name, outline in sorted(outlines(tensors).items()):
+        digest.update(f"{name} {tuple(outline.shape)} {outline.dtype}\n".encode())
+        values = sample(tensors, name, _SAMPLES).contiguous()
+        digest.update(values.view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

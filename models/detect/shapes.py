@@ -15,7 +15,7 @@ _FORMATS = {torch.float64, torch.float32, torch.bfloat16, torch.float16}
 
 
 def layers(tensors: Mapping[str, Tensor]) -> int:
-    found = {int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d+)\.", name))}
+    found = {int(m[1]) for name in tensors if (m := re.match(r"blocks\.(\d{1,6})\.", name))}
     if found != set(range(len(found))):
         raise CheckpointError(f"blocks are missing: found numbers {sorted(found)}")
     return len(found)

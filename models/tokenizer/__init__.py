@@ -2,6 +2,6 @@
 
 from models.tokenizer.base import Tokenizer, TokenizerError
 from models.tokenizer.decoder import TextDecoder
-from models.tokenizer.load import load
+from models.tokenizer.load import beside, load
 
-__all__ = ["TextDecoder", "Tokenizer", "TokenizerError", "load"]
+__all__ = ["TextDecoder", "Tokenizer", "TokenizerError", "beside", "load"]

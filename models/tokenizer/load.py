@@ -32,6 +32,13 @@ def load(path: Path | None, vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
+def beside(checkpoint: Path) -> Path | None:
+    """The path for `load` when none was named: what lies beside the checkpoint; None is World."""
+    folder = checkpoint.parent
+    found = (folder / "tokenizer.json").is_file() or len([*folder.glob("rwkv_vocab*.txt")]) == 1
+    return folder if found else None
+
+
 def _world_of_size(vocab_size: int) -> Tokenizer:
     if vocab_size not in _WORLD_ROWS:
         raise TokenizerError(

@@ -60,7 +60,12 @@ def _start(body: ChatCompletionRequest, request: Request, context: Context) -> T
     model = context.service.model
     if body.model != model.id:
         raise unknown_model(body.model, model.id)
-    asked = turn_request(body, caller=request.state.caller, vocab_size=model.spec.vocab_size)
+    asked = turn_request(
+        body,
+        caller=request.state.caller,
+        vocab_size=model.spec.vocab_size,
+        thinks=model.template.thinks,
+    )
     return context.service.start(asked)
 
 

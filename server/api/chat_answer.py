@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from server.chat.service import ServedModel
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, TextDelta
+from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta
 from server.engine.messages import FinishReason
 
 SERVICE_TIER: Literal["default"] = "default"
@@ -31,7 +31,7 @@ class PromptDetails(BaseModel):
 
 
 class CompletionDetails(BaseModel):
-    """All zero: answers are text without reasoning, written token by token."""
+    """reasoning_tokens of the tokens are thoughts; nothing else that is counted here exists."""
 
     reasoning_tokens: int = 0
     audio_tokens: int = 0
@@ -46,7 +46,7 @@ class Usage(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptDetails
-    completion_tokens_details: CompletionDetails = CompletionDetails()
+    completion_tokens_details: CompletionDetails
 
 
 class AnswerMessage(BaseModel):
@@ -58,11 +58,17 @@ class AnswerMessage(BaseModel):
     annotations: Annotated[list[Any], Field(max_length=0)] = []
 
 
+class ThoughtfulMessage(AnswerMessage):
+    """A message the model thought about before it wrote it."""
+
+    reasoning_content: str
+
+
 class Choice(BaseModel):
     """One of the answers to a prompt."""
 
     index: int
-    message: AnswerMessage
+    message: ThoughtfulMessage | AnswerMessage
     logprobs: None = None
     finish_reason: WireReason
 
@@ -95,36 +101,52 @@ def head(model: ServedModel) -> Head:
     return Head(model.id, f"fp_{model.spec.fingerprint[:12]}")
 
 
-def usage(turn: Turn, completion_tokens: int) -> Usage:
-    """What a turn has used."""
+def usage(turn: Turn, ends: Iterable[ChoiceEnd]) -> Usage:
+    """What a turn has used for the choices that have ended."""
+    ends = list(ends)
+    completion_tokens = sum(end.tokens for end in ends)
     return Usage(
         prompt_tokens=turn.prompt_tokens,
         completion_tokens=completion_tokens,
         total_tokens=turn.prompt_tokens + completion_tokens,
         prompt_tokens_details=PromptDetails(cached_tokens=turn.cached_tokens),
+        completion_tokens_details=CompletionDetails(
+            reasoning_tokens=sum(end.reasoning_tokens for end in ends)
+        ),
     )
 
 
 async def whole_answer(turn: Turn, head: Head, choices: int) -> ChatCompletion:
     """Waits for the end of every choice. Raises AnswerFailed."""
     texts = [""] * choices
-    reasons: list[WireReason] = ["stop"] * choices
-    tokens = 0
+    thoughts = [""] * choices
+    ends: dict[int, ChoiceEnd] = {}
     async for event in turn.events():
         match event:
             case TextDelta(choice, text):
                 texts[choice] += text
-            case ChoiceEnd(choice, reason, sampled):
-                reasons[choice] = REASONS[reason]
-                tokens += sampled
+            case ReasoningDelta(choice, text):
+                thoughts[choice] += text
+            case ChoiceEnd(choice):
+                ends[choice] = event
     return ChatCompletion(
         id=head.id,
         created=head.created,
         model=head.model,
         choices=[
-            Choice(index=i, message=AnswerMessage(content=text), finish_reason=reason)
-            for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
+            Choice(
+                index=i,
+                message=_message(texts[i], thoughts[i]),
+                finish_reason=REASONS[ends[i].reason],
+            )
+            for i in range(choices)
         ],
-        usage=usage(turn, tokens),
+        usage=usage(turn, ends.values()),
         system_fingerprint=head.system_fingerprint,
     )
+
+
+def _message(text: str, thought: str) -> AnswerMessage:
+    if thought:
+        return ThoughtfulMessage(content=text, reasoning_content=thought)
+    return AnswerMessage(content=text)

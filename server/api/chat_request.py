@@ -6,7 +6,7 @@ classes; docs/api.md has a table for each.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from server.api.fields import (
     AtMost,
@@ -54,6 +54,15 @@ class StreamOptions(Wire):
     include_obfuscation: bool | None = None
 
 
+class TemplateOptions(Wire):
+    """Variables of the chat template; only the one that asks for thinking or none is known."""
+
+    __pydantic_extra__: dict[str, Annotated[Any, Refused()]] = Field(init=False)
+    model_config = ConfigDict(extra="allow")
+
+    enable_thinking: bool | None = None
+
+
 class HonouredFields(Wire):
     """Fields that do what they say; null stands for the default of each."""
 
@@ -79,6 +88,10 @@ class HonouredFields(Wire):
         Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
     ) = None
     seed: Signed64 | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    chat_template_kwargs: TemplateOptions | None = None
 
 
 class MeaninglessFields(Wire):
@@ -117,7 +130,6 @@ class RefusedFields(Wire):
     top_logprobs: Annotated[Any, Refused()] = None
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
     audio: Annotated[Any, Refused()] = None
-    reasoning_effort: Annotated[Any, Refused(neutral=("none",))] = None
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
     web_search_options: Annotated[Any, Refused()] = None
     moderation: Annotated[Any, Refused()] = None
@@ -134,7 +146,6 @@ class RefusedFields(Wire):
     grammar: Annotated[Any, Refused(neutral=("",))] = None
     json_schema: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
-    chat_template_kwargs: Annotated[Any, Refused(neutral=({},))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
     return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
     cache_salt: Annotated[Any, Refused()] = None

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from server.api.chat_answer import REASONS, SERVICE_TIER, Head, WireReason, usage
 from server.api.errors import failure, unexpected
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, TextDelta, TurnEvent
+from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent
 from server.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -30,16 +30,18 @@ async def chunks(
     try:
         for choice in range(choices):
             yield writer.opening(choice)
-        tokens = 0
+        ends: list[ChoiceEnd] = []
         async for event in events:
             match event:
                 case TextDelta(choice, text):
                     yield writer.text(choice, text)
-                case ChoiceEnd(choice, reason, sampled):
-                    tokens += sampled
+                case ReasoningDelta(choice, text):
+                    yield writer.reasoning(choice, text)
+                case ChoiceEnd(choice, reason):
+                    ends.append(event)
                     yield writer.end(choice, REASONS[reason])
         if writer.include_usage:
-            yield writer.usage(turn, tokens)
+            yield writer.usage(turn, ends)
         yield DONE
     except RequestError as error:
         yield frame(failure(error).body)
@@ -68,11 +70,14 @@ class ChunkWriter:
     def text(self, choice: int, text: str) -> bytes:
         return self._choice(choice, {"content": text})
 
+    def reasoning(self, choice: int, text: str) -> bytes:
+        return self._choice(choice, {"reasoning_content": text})
+
     def end(self, choice: int, reason: WireReason) -> bytes:
         return self._choice(choice, {}, reason)
 
-    def usage(self, turn: Turn, completion_tokens: int) -> bytes:
-        used = usage(turn, completion_tokens).model_dump()
+    def usage(self, turn: Turn, ends: list[ChoiceEnd]) -> bytes:
+        used = usage(turn, ends).model_dump()
         return frame(self._common | {"choices": [], "usage": used})
 
     def _choice(self, index: int, delta: dict[str, Any], reason: WireReason | None = None) -> bytes:

@@ -1,14 +1,33 @@
 """From the body of a chat completion request to the turn it asks for."""
 
+from collections.abc import Mapping
+
 from server.api.chat_request import ChatCompletionRequest, ChatMessage
-from server.chat.types import Message, Role, SamplingOptions, TurnRequest
+from server.api.fields import UNSUPPORTED
+from server.chat.types import Message, Role, SamplingOptions, Thinking, TurnRequest
 from server.errors import InvalidRequest
 
 _LONGEST_ID = 10  # digits; more cannot be a token id
+_ENABLE = "chat_template_kwargs.enable_thinking"
+_EFFORTS: Mapping[str, Thinking] = {
+    "none": "none",
+    "minimal": "none",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+}
 
 
-def turn_request(body: ChatCompletionRequest, *, caller: str, vocab_size: int) -> TurnRequest:
-    """What the chat service is asked. Raises InvalidRequest for ids outside the vocabulary."""
+def turn_request(
+    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+) -> TurnRequest:
+    """What the chat service is asked.
+
+    Raises InvalidRequest for ids outside the vocabulary, and where the model does not think,
+    for a wish that it should.
+    """
     return TurnRequest(
         caller=caller,
         messages=tuple(map(_message, body.messages)),
@@ -17,6 +36,7 @@ def turn_request(body: ChatCompletionRequest, *, caller: str, vocab_size: int) -
         stop=_stop(body),
         stop_token_ids=_stop_token_ids(body, vocab_size),
         sampling=_sampling(body, vocab_size),
+        thinking=_thinking(body, thinks=thinks),
     )
 
 
@@ -40,6 +60,38 @@ def _stop_token_ids(body: ChatCompletionRequest, vocab_size: int) -> tuple[int, 
         if not 0 <= token < vocab_size:
             raise _not_a_token(str(token), f"stop_token_ids.{number}", vocab_size)
     return ids
+
+
+def _thinking(body: ChatCompletionRequest, *, thinks: bool) -> Thinking | None:
+    wishes = _wishes(body)
+    if len(wishes) == 2 and len({wish == "none" for wish in wishes.values()}) == 2:
+        raise InvalidRequest(
+            f"{' and '.join(wishes)} contradict each other; leave one of them out",
+            param=_ENABLE,
+            code="invalid_value",
+        )
+    param, wish = next(iter(wishes.items()), ("", None))
+    if thinks or wish is None:
+        return wish
+    if wish != "none":
+        raise InvalidRequest(
+            f"{param} asks for thinking, which this model's chat template has no form for; "
+            "leave it out",
+            param=param,
+            code=UNSUPPORTED,
+        )
+    return None
+
+
+def _wishes(body: ChatCompletionRequest) -> dict[str, Thinking]:
+    """What is asked for by which parameter, the one that says more first."""
+    wishes: dict[str, Thinking] = {}
+    if body.reasoning_effort is not None:
+        wishes["reasoning_effort"] = _EFFORTS[body.reasoning_effort]
+    options = body.chat_template_kwargs
+    if options is not None and options.enable_thinking is not None:
+        wishes[_ENABLE] = "on" if options.enable_thinking else "none"
+    return wishes
 
 
 def _sampling(body: ChatCompletionRequest, vocab_size: int) -> SamplingOptions:

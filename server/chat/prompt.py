@@ -1,11 +1,9 @@
 """A conversation laid out as segments, with the places where it can be resumed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.chat.template import Template
-from server.chat.types import Message
-from server.session import Key, conversation_key, extend, prompt_key
+from server.chat.thinking import Phase
+from server.session import Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,34 +22,21 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The segments of a prompt; `key` names its messages, the last segment's key the prompt."""
+    """The segments of a prompt, of which `opening`, the last, makes the model answer.
 
-    segments: tuple[Segment, ...]
+    key: names the messages, whatever makes the model answer them; the opening's key names the
+    whole prompt. phase: what the answer's first words are.
+    """
+
+    history: tuple[Segment, ...]
+    opening: Segment
     key: Key
+    phase: Phase
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return (*self.history, self.opening)
 
     @property
     def keys(self) -> list[Key | None]:
         return [segment.key for segment in self.segments]
-
-
-def lay_out(
-    template: Template, fingerprint: str, caller: str, messages: Sequence[Message]
-) -> Layout:
-    """Boundaries lie after system and assistant messages, and at the end of the prompt.
-
-    A user message is always followed by the header of what answers it. The header of an answer
-    in the history is a place to resume from too, in case the client cut or changed that answer.
-    """
-    key = conversation_key(fingerprint, caller)
-    segments: list[Segment] = []
-    for number, message in enumerate(messages):
-        texts = template.segments(message, first=number == 0)
-        if message.role == "assistant":
-            header = prompt_key(key, texts[0])
-            segments.append(Segment(texts[0], number, header, boundary=False))
-        key = extend(key, *template.canonical(message))
-        end = key if message.role != "user" else None
-        segments.append(Segment(texts[-1], number, end, boundary=end is not None))
-    last = prompt_key(key, template.header)
-    segments.append(Segment(template.header, len(messages) - 1, last, boundary=True))
-    return Layout(tuple(segments), key)

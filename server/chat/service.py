@@ -3,20 +3,22 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
-from server.chat.prompt import Segment, lay_out
+from server.chat.prompt import Layout, Segment
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.turn import Prompt, Turn
-from server.chat.types import Message, SamplingOptions, TurnRequest
+from server.chat.types import Message, SamplingOptions, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
-from server.engine.messages import Branch, Sampling, Submit
+from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, Overloaded
-from server.session import Resumption, SessionManager, prompt_key
+from server.session import Resumption, SessionManager, conversation_key
 
 _RETRY_AFTER_S = 1
 
@@ -26,6 +28,7 @@ class ServedModel:
     """A model as clients see it: its id, what it is, and how text becomes tokens.
 
     fingerprint: of everything that turns messages into states, for the keys of snapshots.
+    keep_thinking: the state after an answer remembers what was thought before it.
     """
 
     id: str
@@ -33,11 +36,20 @@ class ServedModel:
     dtype: str
     tokenizer: Tokenizer
     template: Template
+    keep_thinking: bool = True
 
     @property
     def fingerprint(self) -> str:
-        parts = (self.spec.fingerprint, self.dtype, self.tokenizer.fingerprint, self.template.name)
+        parts = [self.spec.fingerprint, self.dtype, self.tokenizer.fingerprint]
+        parts += [self.template.fingerprint, *([] if self.keep_thinking else ["no thoughts"])]
         return "/".join(parts)
+
+    def lay_out(
+        self, caller: str, messages: Sequence[Message], thinking: Thinking | None = None
+    ) -> Layout:
+        """The segments of a caller's prompt, by the names this model's states have."""
+        root = conversation_key(self.fingerprint, caller)
+        return self.template.lay_out(root, messages, thinking)
 
 
 class ChatService:
@@ -77,13 +89,17 @@ class ChatService:
                 f"{self._engine.capacity}",
                 param="n",
             )
-        prompt, resumption, pieces = self._prepare(request)
-        watchers = [self._watcher(request) for _ in range(request.choices)]
+        self._check_text(request.messages)
+        layout = self.model.lay_out(request.caller, request.messages, request.thinking)
+        resumption = self._sessions.resume(layout.keys)
+        pieces = self._pieces(layout.segments[resumption.segments :])
+        prompt = self._prompt(layout, resumption, pieces)
+        self._check_length(prompt.tokens)
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(map(Branch, self._samplings(request), watchers)),
+            branches=tuple(self._branches(request, layout)),
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
         )
@@ -92,29 +108,60 @@ class ChatService:
         except EngineFull:
             message = "the server is busy: its slots and its queue are full"
             raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
-        turn = Turn(stream, prompt, self._sessions, choices=request.choices)
+        retell = None if self.model.keep_thinking else partial(self._retell, request)
+        turn = Turn(stream, prompt, self._sessions, choices=request.choices, retell=retell)
         self._run(turn)
         return turn
 
-    def _prepare(self, request: TurnRequest) -> tuple[Prompt, Resumption, list[tuple[int, ...]]]:
-        """Where the prompt is resumed, and what is left to feed, from boundary to boundary."""
-        self._check_text(request.messages)
-        template = self.model.template
-        layout = lay_out(template, self.model.fingerprint, request.caller, request.messages)
-        resumption = self._sessions.resume(layout.keys)
+    def _prompt(
+        self, layout: Layout, resumption: Resumption, pieces: Sequence[Sequence[int]]
+    ) -> Prompt:
         left = layout.segments[resumption.segments :]
-        pieces = self._pieces(left)
-        prompt = Prompt(
+        return Prompt(
             tokens=resumption.tokens + sum(map(len, pieces)),
             cached=resumption.tokens,
-            template=template,
+            template=self.model.template,
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
             boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
-            key=prompt_key(layout.key, template.header),
+            key=layout.opening.key,
+            phase=layout.phase,
         )
-        self._check_length(prompt.tokens)
-        return prompt, resumption, pieces
+
+    async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
+        """The state of a conversation in which an answer came without the thoughts before it.
+
+        Fed again from the last boundary before it. None where the template has none at its end,
+        or the server no room: a follow-up reads the answer then.
+        """
+        try:
+            history = self.model.lay_out(request.caller, (*request.messages, answer)).history
+        except InvalidRequest:  # a template may want every conversation to end in a question
+            return None
+        if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
+            return None
+        resumption = self._sessions.resume([segment.key for segment in history])
+        pieces = self._pieces(history[resumption.segments :])
+        ids = [token for piece in pieces for token in piece]
+        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+
+    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+        """The state after `ids`; None if the engine is full or fails."""
+        submit = Submit(
+            request=secrets.token_hex(12),
+            start=start,
+            pieces=(tuple(ids),),
+            branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
+            max_tokens=1,
+            # Every token ends the answer, so none is fed.
+            stop_ids=frozenset(range(self.model.spec.vocab_size)),
+        )
+        try:
+            stream = self._engine.submit(submit)
+        except EngineFull:
+            return None
+        ends = [event.snapshot async for event in stream if isinstance(event, Finished)]
+        return ends[0] if ends else None
 
     def _pieces(self, segments: Sequence[Segment]) -> list[tuple[int, ...]]:
         """Token ids of all segments, those between two boundaries joined."""
@@ -155,13 +202,12 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    def _watcher(self, request: TurnRequest) -> TextWatcher:
-        stops = (*self.model.template.stops, *request.stop)
-        return TextWatcher(self.model.tokenizer, stops)
-
-    def _samplings(self, request: TurnRequest) -> list[Sampling]:
-        sampling = resolve(request.sampling, self.model.template.sampling)
-        return [replace(sampling, seed=sampling.seed + i) for i in range(request.choices)]
+    def _branches(self, request: TurnRequest, layout: Layout) -> Iterator[Branch]:
+        template, tokenizer = self.model.template, self.model.tokenizer
+        sampling = resolve(request.sampling, template.sampling)
+        for number in range(request.choices):
+            watcher = TextWatcher(tokenizer, template.stops, request.stop, layout.phase)
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""

@@ -1,9 +1,10 @@
 """The watcher of an answer: tokens to text, stop strings, and what must be held back."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from models.tokenizer import TextDecoder, Tokenizer
+from server.chat.thinking import Phase, ThoughtSplitter
 from server.engine.messages import Watched
 
 
@@ -11,23 +12,36 @@ class TextWatcher:
     """Decodes an answer and looks for stop strings across token boundaries.
 
     Text that may be the beginning of a stop string is held back until it is known not to be.
-    White space at the beginning of the answer belongs to the template and is not delivered.
+    White space at the beginning belongs to the template and is not delivered. `stops` end what
+    the model writes anywhere, `answer_stops` not within its thoughts, which are delivered too,
+    with their marks.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str]) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        stops: Sequence[str],
+        answer_stops: Sequence[str] = (),
+        phase: Phase = "answer",
+    ) -> None:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
+        self._answer_stops = tuple(answer_stops)
+        self._thoughts = ThoughtSplitter(phase)
         self._decoder = TextDecoder()
         self._count = 0  # tokens seen
         self._text = ""  # decoded since the last clean boundary
         self._delivered = 0  # characters of it
+        self._forgotten = 0  # characters before it
         # Boundaries between tokens that split no character, as (tokens before it, position in
         # _text), from the newest one at or before the held text on; the first is at 0.
         self._boundaries: deque[tuple[int, int]] = deque([(0, 0)])
         self._started = False
 
     def push(self, token: int) -> Watched:
-        self._text += self._decoder.push(self._tokenizer.token_bytes(token))
+        text = self._decoder.push(self._tokenizer.token_bytes(token))
+        self._thoughts.push(text)
+        self._text += text
         self._count += 1
         if not self._decoder.pending:
             self._boundaries.append((self._count, len(self._text)))
@@ -43,15 +57,26 @@ class TextWatcher:
 
     def _find_stop(self) -> int | None:
         """Where in the held text a whole stop string begins, the earliest one."""
-        found = (self._text.find(stop, self._delivered) for stop in self._stops)
+        found = (self._text.find(stop, start) for stop, start in self._sought())
         return min((start for start in found if start >= 0), default=None)
+
+    def _sought(self) -> Iterator[tuple[str, int]]:
+        """Every stop string, and where in the held text it may begin at the earliest."""
+        for stop in self._stops:
+            yield stop, self._delivered
+        if self._thoughts.answer_at is not None:
+            start = max(self._delivered, self._thoughts.answer_at - self._forgotten)
+            for stop in self._answer_stops:
+                yield stop, start
 
     def _undecided(self) -> int:
         """Where in the held text the longest possible beginning of a stop string begins."""
+        if self._thoughts.undecided:
+            return self._delivered
         end = len(self._text)
         starts = [end]
-        for stop in self._stops:
-            longest = min(len(stop) - 1, end - self._delivered)
+        for stop, start in self._sought():
+            longest = min(len(stop) - 1, end - start)
             lengths = (n for n in range(longest, 0, -1) if self._text.endswith(stop[:n]))
             starts.append(end - next(lengths, 0))
         return min(starts)
@@ -70,6 +95,7 @@ class TextWatcher:
     def _forget(self, count: int) -> None:
         self._text = self._text[count:]
         self._delivered -= count
+        self._forgotten += count
         self._boundaries = deque((tokens, at - count) for tokens, at in self._boundaries)
 
     def _stop(self, start: int) -> Watched:

@@ -6,6 +6,8 @@ from typing import Literal
 from server.engine.messages import FinishReason
 
 Role = Literal["system", "user", "assistant"]
+# How much an answer is to be thought about; "on" is as much as the model likes.
+Thinking = Literal["none", "on", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,10 @@ class SamplingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
-    """One chat completion. `caller` separates conversations: no state crosses callers."""
+    """One chat completion. `caller` separates conversations: no state crosses callers.
+
+    thinking: None leaves it to the template, the only value for one that knows no thinking.
+    """
 
     caller: str
     messages: tuple[Message, ...]
@@ -43,6 +48,7 @@ class TurnRequest:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    thinking: Thinking | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,21 @@ class TextDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what the model thinks before it answers; never empty, always whole characters."""
+
+    choice: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceEnd:
-    """The last event of a choice; `tokens` were sampled for it."""
+    """The last event of a choice; `tokens` were sampled for it, some of them for its thoughts."""
 
     choice: int
     reason: FinishReason
     tokens: int
+    reasoning_tokens: int = 0
 
 
-TurnEvent = TextDelta | ChoiceEnd
+TurnEvent = TextDelta | ReasoningDelta | ChoiceEnd

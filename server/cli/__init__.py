@@ -8,6 +8,10 @@ from server import __version__
 from server.cli import options
 from server.cli.chat import chat
 from server.cli.config import config
+from server.cli.convert import convert
+from server.cli.inspect import inspect
+from server.cli.models import models
+from server.cli.pull import pull
 from server.cli.serve import serve
 
 app = typer.Typer(
@@ -19,6 +23,10 @@ app = typer.Typer(
 )
 app.command("serve")(options.with_settings(serve))
 app.command("chat")(chat)
+app.command("pull")(pull)
+app.command("models")(models)
+app.command("inspect")(inspect)
+app.command("convert")(convert)
 app.command("config")(options.with_settings(config))
 
 

@@ -13,10 +13,10 @@ Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")]
 ModelPath = Annotated[
     str | None,
-    typer.Option("--model", help="Name of a bundled model, or path of a checkpoint."),
+    typer.Option("--model", help="Path of a checkpoint, or name of a bundled or pulled one."),
 ]
 Tokenizer = Annotated[str | None, typer.Option(help="Tokenizer or vocabulary file.")]
-Template = Annotated[str | None, typer.Option(help="Name of the chat template.")]
+Template = Annotated[str | None, typer.Option(help="Chat template: a name or a .jinja file.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str | None, typer.Option(help="auto, float32, bf16 or fp16.")]
 ApiKeys = Annotated[

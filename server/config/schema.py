@@ -117,7 +117,7 @@ class ModelSettings(Section):
         Field(min_length=1),
         About(
             "The model to serve",
-            "the name of a bundled model, or the path of a .pth or .safetensors file",
+            "the name of a bundled or pulled model, or the path of a checkpoint file or folder",
             "the bundled demo model answers at once, without a download",
             flag="--model",
             alias="RWKV_SERVER_MODEL",
@@ -128,7 +128,7 @@ class ModelSettings(Section):
         Unset,
         About(
             "The name clients see in /v1/models and send as `model`",
-            "a string (empty = the file's name without its ending)",
+            "a string (empty = the short name, or the file's name without its ending)",
             "the file's name is what people know a checkpoint by",
         ),
     ] = None
@@ -147,11 +147,19 @@ class ModelSettings(Section):
         Field(min_length=1),
         About(
             "Chat template",
-            "the name of a template (auto = chosen by the model)",
+            "auto (chosen by the model), g1, world, raven, alpaca, or the path of a .jinja file",
             "a wrong template spoils every answer, and the model's file tells which one fits",
             flag="--template",
         ),
     ] = "auto"
+    keep_thinking: Annotated[
+        bool,
+        About(
+            "Whether a conversation's state remembers what was thought before its answers",
+            "true or false (false reads every answer again without its thoughts)",
+            "the state that did the thinking is there already, and a follow-up may need it",
+        ),
+    ] = True
     device: Annotated[
         Literal["auto", "cpu", "cuda"],
         About(

@@ -192,6 +192,7 @@ def test_a_low_rank_may_be_one(tensors: dict[str, Tensor]) -> None:
 
 def test_a_block_number_that_is_no_number_does_not_count(tensors: dict[str, Tensor]) -> None:
     tensors["blocks.x.att.note"] = torch.zeros(1)
+    tensors[f"blocks.{'9' * 5000}.att.note"] = torch.zeros(1)
     assert detect(tensors).layers == 2
 
 

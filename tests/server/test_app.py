@@ -8,9 +8,11 @@ import pytest
 
 from models import gosling
 from models.tokenizer.world import WORLD_FINGERPRINT
-from server.app import BUNDLED, App, StartError, build
+from server.app import App, StartError, build
+from server.chat.template import G1
 from server.chat.types import ChoiceEnd, Message, SamplingOptions, TurnRequest
 from server.errors import AnswerFailed
+from server.hub import BUNDLED
 from tests.checkpoints import Sizes, random_rwkv7, save
 from tests.server.tiny import checkpoint, settings
 
@@ -73,6 +75,26 @@ def test_what_cannot_be_served_is_said_in_one_sentence(
     with pytest.raises(StartError, match=said) as error:
         built(path, **overrides)
     assert "\n" not in str(error.value)
+
+
+def test_the_template_goes_by_the_model_or_the_settings(path: Path) -> None:
+    assert built(path).service.model.template is G1
+    assert built(path, model__template="world").service.model.template.name == "world"
+
+
+def test_a_template_file_is_read(path: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.jinja"
+    file.write_text("{{ messages[0].content }}:")
+    assert built(path, model__template=str(file)).service.model.template.name == "mine.jinja"
+    file.write_text("{{")
+    with pytest.raises(StartError, match="not valid Jinja"):
+        built(path, model__template=str(file))
+
+
+def test_states_with_and_without_thoughts_do_not_mix(path: Path) -> None:
+    models = [built(path, model__keep_thinking=keep).service.model for keep in (True, False)]
+    assert [model.keep_thinking for model in models] == [True, False]
+    assert models[0].fingerprint != models[1].fingerprint
 
 
 def test_progress_runs_from_nothing_to_all(path: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_version_is_told(invoke: Callable[..., Result]) -> None:
 
 def test_help_lists_every_command(invoke: Callable[..., Result]) -> None:
     output = invoke("--help").stdout
-    assert all(command in output for command in ("serve", "chat", "config"))
+    assert all(command in output for command in ("serve", "chat", "pull", "models", "config"))
 
 
 def test_config_prints_what_is_in_effect_and_where_from(invoke: Callable[..., Result]) -> None:

@@ -13,7 +13,7 @@ from server.api.build import build_api
 from server.api.context import Context
 from server.chat.service import ChatService, ServedModel
 from server.chat.template import G1
-from server.chat.types import ChoiceEnd, TextDelta, TurnEvent, TurnRequest
+from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent, TurnRequest
 from server.config import ServerSettings
 
 VOCAB_SIZE = 100
@@ -41,7 +41,7 @@ class FakeTurn:
 
     async def events(self) -> AsyncIterator[TurnEvent]:
         for step in self._script:
-            if isinstance(step, TextDelta | ChoiceEnd):
+            if isinstance(step, TextDelta | ReasoningDelta | ChoiceEnd):
                 yield step
             elif isinstance(step, Exception):
                 raise step

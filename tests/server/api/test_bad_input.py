@@ -170,7 +170,28 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "top_logprobs": ({"top_logprobs": 5}, "top_logprobs", "unsupported_parameter"),
     "sound wanted": ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
     "audio": ({"audio": {"voice": "x"}}, "audio", "unsupported_parameter"),
-    "reasoning": ({"reasoning_effort": "high"}, "reasoning_effort", "unsupported_parameter"),
+    "an unknown effort": ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value"),
+    "an effort as a number": ({"reasoning_effort": 1}, "reasoning_effort", "invalid_value"),
+    "template variables as text": (
+        {"chat_template_kwargs": "x"},
+        "chat_template_kwargs",
+        "invalid_type",
+    ),
+    "thinking as text": (
+        {"chat_template_kwargs": {"enable_thinking": "yes"}},
+        "chat_template_kwargs.enable_thinking",
+        "invalid_type",
+    ),
+    "an unknown template variable": (
+        {"chat_template_kwargs": {"persona": "pirate"}},
+        "chat_template_kwargs.persona",
+        "unsupported_parameter",
+    ),
+    "thinking both ways": (
+        {"reasoning_effort": "none", "chat_template_kwargs": {"enable_thinking": True}},
+        "chat_template_kwargs.enable_thinking",
+        "invalid_value",
+    ),
     "web search": ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
     "a grammar": ({"guided_regex": "a+"}, "guided_regex", "unsupported_parameter"),
 }

@@ -164,7 +164,6 @@ async def test_neutral_values_of_what_is_not_supported_pass(api: Api) -> None:
         "response_format": {"type": "text"},
         "logprobs": False,
         "modalities": ["text"],
-        "reasoning_effort": "none",
         "verbosity": "medium",
         "typical_p": 1.0,
         "chat_template_kwargs": {},

@@ -24,6 +24,7 @@ from tests.server.api.test_bad_input import BODIES, FIELDS
 from tests.server.tiny import checkpoint, served
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
+USAGE: Any = {"stream_options": {"include_usage": True}}
 ENDLESS: Any = {"max_tokens": 1_000_000, "logit_bias": {"0": -100}}
 
 
@@ -91,6 +92,35 @@ def test_a_follow_up_comes_from_the_kept_state(client: OpenAI) -> None:
     answer = {"role": "assistant", "content": first.choices[0].message.content}
     usage = ask(client, messages=[*HELLO, answer, *HELLO]).usage
     assert usage.prompt_tokens_details.cached_tokens > 12
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_thoughts_come_apart_from_the_answer(client: OpenAI, stream: bool) -> None:
+    """The model is random: once its thought was begun for it, it finds no end."""
+    usage: Any
+    if stream:
+        chunks = list(ask(client, stream=True, reasoning_effort="low", **USAGE))
+        deltas = [choice.delta for chunk in chunks for choice in chunk.choices]
+        thought = "".join(getattr(delta, "reasoning_content", "") for delta in deltas)
+        text, usage = "".join(delta.content or "" for delta in deltas), chunks[-1].usage
+    else:
+        whole = ask(client, reasoning_effort="low")
+        message, usage = whole.choices[0].message, whole.usage
+        thought, text = message.reasoning_content, message.content
+    assert thought
+    assert text == ""
+    assert usage.completion_tokens_details.reasoning_tokens == 12
+
+
+def test_a_follow_up_to_a_thought_comes_from_the_kept_state(client: OpenAI) -> None:
+    talk = [*HELLO, {"role": "assistant", "content": "Yes?"}, *HELLO]
+    first = ask(client, messages=talk, reasoning_effort="high")
+    sent_back = [*talk, first.choices[0].message, *HELLO]
+    options: Any = {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}}
+    second = ask(client, messages=sent_back, **options)
+    cached = second.usage.prompt_tokens_details.cached_tokens
+    assert cached == first.usage.prompt_tokens + 12
+    assert not hasattr(second.choices[0].message, "reasoning_content")
 
 
 def test_models_are_listed_and_found(client: OpenAI) -> None:

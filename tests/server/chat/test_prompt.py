@@ -1,8 +1,8 @@
 """Where a conversation can be resumed."""
 
-from server.chat.prompt import lay_out
 from server.chat.template import G1
 from server.chat.types import Message
+from server.session import conversation_key
 
 TALK = (
     Message("system", "Be brief."),
@@ -13,7 +13,7 @@ TALK = (
 
 
 def layout(*messages: Message):
-    return lay_out(G1, "fingerprint", "caller", messages)
+    return G1.lay_out(conversation_key("fingerprint", "caller"), messages)
 
 
 def test_the_segments_are_the_text_of_the_conversation() -> None:

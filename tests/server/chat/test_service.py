@@ -1,126 +1,30 @@
 """Turns of a conversation: what is resumed, what is fed, and what every ending leaves behind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.base import Model
-from server.chat.prompt import lay_out
-from server.chat.service import ChatService, ServedModel, resolve
+from server.chat.service import ServedModel, resolve
 from server.chat.template import G1
-from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, TurnRequest
-from server.engine.client import EngineClient
-from server.engine.engine import Engine
-from server.engine.snapshot import Snapshot
+from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta
 from server.errors import AnswerFailed, InvalidRequest, Overloaded
 from server.session import SessionManager, SnapshotStore
-from tests.doubles import ByteTokenizer, WritingModel
-
-PATIENCE_S = 10
-TOKENIZER = ByteTokenizer()
-LETTERS = SamplingOptions(seed=1, top_p=1.0)
-HELLO = (Message("system", "Be brief."), Message("user", "Hello"))
-
-
-def user(text: str) -> Message:
-    return Message("user", text)
-
-
-def assistant(text: str) -> Message:
-    return Message("assistant", text)
-
-
-def length(*texts: str) -> int:
-    return sum(len(TOKENIZER.encode(text)) for text in texts)
-
-
-class Server:
-    """A service over a double, with a look into what it keeps."""
-
-    def __init__(self, model: Model, sessions: SessionManager, capacity: int, limit: int) -> None:
-        engine = Engine(model, max_slots=4, prefill_chunk=16)
-        self.client = EngineClient(engine, capacity=capacity)
-        self.sessions = sessions
-        served = ServedModel("m", model.spec, "float32", TOKENIZER, G1)
-        self.service = ChatService(
-            served, self.client, sessions, default_max_tokens=40, max_prompt_tokens=limit
-        )
-
-    def start(self, *messages: Message, caller: str = "ann", **options) -> Turn:
-        return self.service.start(TurnRequest(caller, messages, **options))
-
-    async def ask(self, *messages: Message, caller: str = "ann", **options) -> "Answer":
-        return await read(self.start(*messages, caller=caller, **options))
-
-    def kept(self, *messages: Message, caller: str = "ann") -> Snapshot | None:
-        """The snapshot that would let this prompt start without feeding anything."""
-        layout = lay_out(G1, self.service.model.fingerprint, caller, messages)
-        found = self.sessions.resume(layout.keys)
-        return found.snapshot if found.segments == len(layout.segments) else None
-
-
-@dataclass
-class Answer:
-    turn: Turn
-    texts: dict[int, str]
-    ends: dict[int, ChoiceEnd]
-
-    @property
-    def text(self) -> str:
-        (text,) = self.texts.values()
-        return text
-
-    @property
-    def reason(self) -> str:
-        (end,) = self.ends.values()
-        return end.reason
-
-    @property
-    def tokens(self) -> int:
-        return sum(end.tokens for end in self.ends.values())
-
-    @property
-    def fed(self) -> int:
-        return self.turn.prompt_tokens - self.turn.cached_tokens
-
-
-async def read(turn: Turn) -> Answer:
-    answer = Answer(turn, {}, {})
-    async with asyncio.timeout(PATIENCE_S):
-        async for event in turn.events():
-            answer.texts.setdefault(event.choice, "")
-            match event:
-                case TextDelta(choice, text):
-                    assert text
-                    assert choice not in answer.ends
-                    answer.texts[choice] += text
-                case ChoiceEnd(choice):
-                    answer.ends[choice] = event
-    return answer
-
-
-@asynccontextmanager
-async def serving(
-    script: str | None = " Hi there.",
-    *,
-    model: Model | None = None,
-    sessions: SessionManager | None = None,
-    capacity: int = 8,
-    limit: int = 0,
-) -> AsyncIterator[Server]:
-    sessions = sessions or SessionManager(SnapshotStore(10**8))
-    server = Server(model or WritingModel(script), sessions, capacity, limit)
-    server.client.start()
-    try:
-        yield server
-    finally:
-        await server.client.stop()
+from tests.doubles import WritingModel
+from tests.server.chat.talking import (
+    HELLO,
+    LETTERS,
+    PATIENCE_S,
+    TOKENIZER,
+    Server,
+    assistant,
+    length,
+    read,
+    serving,
+    user,
+)
 
 
 async def test_the_first_turn_is_fed_whole() -> None:

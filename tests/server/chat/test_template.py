@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.chat.template import G1, TEMPLATES, find_template
-from server.chat.types import Message
+from server.chat.template import G1, TEMPLATES, TemplateError, find_template
+from server.chat.types import Message, SamplingOptions
 
 PROPERTY = settings(max_examples=100, deadline=None)
 CONTENT = st.text(st.sampled_from("ab \n\r\t:\u00a0\u2028é"), max_size=12)
@@ -131,13 +131,93 @@ def test_no_stop_is_a_blank_line_alone() -> None:
     assert set(G1.stops) == {"\n\nUser:", "\nUser:"}
 
 
-def test_auto_is_g1() -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("g1", "System: S\n\nUser: a\nb\n\nAssistant: c\n\nd\n\nUser: e\n\nAssistant:"),
+        ("world", "System: S\n\nUser: a\nb\n\nAssistant: c\n\nd\n\nUser: e\n\nAssistant:"),
+        ("raven", "S\n\nBob: a\nb\n\nAlice: c\n\nd\n\nBob: e\n\nAlice:"),
+        (
+            "alpaca",
+            "S\n\n# Instruction:\na\nb\n\n# Response:\nc\n\nd"
+            "\n\n# Instruction:\ne\n\n# Response:\n",
+        ),
+    ],
+)
+def test_every_template_writes_a_conversation_in_its_own_way(name: str, text: str) -> None:
+    talk = (system(" S "), user("a\r\n\nb"), assistant(" c\n\nd\n"), user("e"))
+    layout = find_template(name).lay_out(b"root", talk)
+    assert "".join(segment.text for segment in layout.segments) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("g1", "System:\n\nUser: a\n\nAssistant:"),
+        ("raven", "Bob: a\n\nAlice:"),
+        ("alpaca", "# Instruction:\na\n\n# Response:\n"),
+    ],
+)
+def test_an_empty_system_message_is_its_header_alone(name: str, text: str) -> None:
+    layout = find_template(name).lay_out(b"root", (system(" "), user("a")))
+    assert "".join(segment.text for segment in layout.segments) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "generation", "stops"),
+    [
+        ("g1", "7", {"\n\nUser:", "\nUser:"}),
+        ("world", "7", {"\n\nUser:", "\nUser:"}),
+        ("world", "6", {"\n\n", "\nUser:"}),
+        ("world", "5.2", {"\n\n", "\nUser:"}),
+        ("raven", "4", {"\n\n", "\nBob:"}),
+        ("alpaca", "4", {"\n\n# Instruction:", "\n# Instruction:"}),
+    ],
+)
+def test_an_answer_ends_where_the_template_lets_the_user_speak(
+    name: str, generation: str, stops: set[str]
+) -> None:
+    assert set(find_template(name, generation).stops) == stops
+
+
+def test_sampling_is_what_each_model_card_recommends() -> None:
+    raven = SamplingOptions(1.2, 0.5, presence_penalty=0.4, frequency_penalty=0.4)
+    assert find_template("raven").sampling == find_template("alpaca").sampling == raven
+    assert find_template("world").sampling == SamplingOptions(
+        1.0, 0.3, presence_penalty=0.5, frequency_penalty=0.5, penalty_decay=0.996
+    )
+    assert find_template("g1").sampling == SamplingOptions(1.0, 0.5, 100)
+
+
+@pytest.mark.parametrize(
+    ("generation", "vocab_size", "name"),
+    [
+        ("7", 65_536, "g1"),
+        ("6", 65_536, "world"),
+        ("5.2", 65_536, "world"),
+        ("5.1", 50_277, "world"),
+        ("5.0", 65_536, "world"),
+        ("4", 50_277, "raven"),
+        ("4", 65_536, "world"),
+    ],
+)
+def test_auto_goes_by_the_model(generation: str, vocab_size: int, name: str) -> None:
+    template = find_template("auto", generation, vocab_size)
+    assert template == find_template(name, generation)
+    assert template.name == name
+
+
+def test_only_g1_thinks() -> None:
+    assert [template.name for template in TEMPLATES.values() if template.thinks] == ["g1"]
+
+
+def test_auto_is_g1_where_nothing_is_known() -> None:
     assert find_template("auto") is find_template("g1") is G1
 
 
 def test_an_unknown_template_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown template 'raven': choose one of auto, g1"):
-        find_template("raven")
+    with pytest.raises(TemplateError, match=r"unknown template 'bob': choose one of auto, g1, "):
+        find_template("bob")
 
 
 def test_every_template_has_the_name_under_which_it_is_found() -> None:
