@@ -1,4 +1,4 @@
-"""RWKV-7 on a GPU against the same checkpoint on the CPU; run by `make gpu-check` only."""
+"""Models on a GPU against the same checkpoint on the CPU; run by `make gpu-check` only."""
 
 from pathlib import Path
 
@@ -10,15 +10,16 @@ from models.backends import select
 from models.base import Model
 from server.engine.engine import Engine
 from server.engine.messages import Branch, Finished, Sampling, Submit, TokenSampled
-from tests.checkpoints import Sizes, random_rwkv7, save
-from tests.doubles import SilentWatcher
+from tests.bench.engine import NeverStops
+from tests.checkpoints import Sizes, random_rwkv, save
 
 TOKENS = torch.randint(1, 320, (150,), generator=torch.Generator().manual_seed(7)).tolist()
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(random_rwkv7(Sizes()), tmp_path_factory.mktemp("ckpt") / "model.pth")
+@pytest.fixture(scope="module", params=["4", "5.0", "5.1", "5.2", "6", "7"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tensors = random_rwkv(request.param, Sizes())
+    return save(tensors, tmp_path_factory.mktemp("ckpt") / "model.pth")
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def answer(model: Model, submit: Submit) -> tuple[list[int], Finished]:
 
 def test_a_resumed_answer_is_the_uninterrupted_one(path: Path) -> None:
     model = load(path, "cuda")
-    branch = (Branch(Sampling(temperature=0), SilentWatcher()),)
+    branch = (Branch(Sampling(temperature=0), NeverStops()),)
     whole, _ = answer(model, Submit("a", None, (tuple(TOKENS),), branch, 12, frozenset()))
     head, end = answer(model, Submit("b", None, (tuple(TOKENS),), branch, 5, frozenset()))
     tail, _ = answer(model, Submit("c", end.snapshot, (), branch, 7, frozenset()))
