@@ -50,6 +50,7 @@ def load(
     cannot be served.
     """
     found = open_checkpoint(path)
+    backend.fit(found.spec.parameters)
     chosen = _dtype(dtype, backend, found.spec.parameters)
     try:
         tensors = _convert(found.tensors, backend, chosen, progress)

@@ -8,6 +8,8 @@ import torch
 
 log = logging.getLogger(__name__)
 
+_ONE_THREAD = 10_000_000  # parameters; a tenth of the smallest official model
+
 
 class BackendError(ValueError):
     """A device that was asked for and is not there; the message is one sentence."""
@@ -20,12 +22,21 @@ class Backend:
     device: torch.device
     default_dtype: torch.dtype
     reason: str
+    adapts: bool = False
+    """No number of CPU threads was asked for, so that it may follow the model."""
+
+    def fit(self, parameters: int) -> None:
+        """Take one CPU thread for a model so small that several mostly wait for each other."""
+        if self.adapts and parameters < _ONE_THREAD:
+            torch.set_num_threads(1)
+            log.info("1 thread, since the model has only %s parameters", f"{parameters:,}")
 
 
 def select(device: str = "auto", threads: int = 0) -> Backend:
     """The backend for "auto", "cpu" or "cuda", named in one log line.
 
-    threads: CPU threads for torch; 0 means one for each core this process may use.
+    threads: CPU threads for torch; 0 means one for each core this process may use, and one
+    alone for a tiny model.
     Raises BackendError for an unknown device, and for "cuda" where there is none.
     """
     if device not in {"auto", "cpu", "cuda"}:
@@ -51,4 +62,6 @@ def _cpu(asked: str, threads: int) -> Backend:
     count = threads or len(os.sched_getaffinity(0))
     torch.set_num_threads(count)
     why = "asked for" if asked == "cpu" else "no CUDA GPU was found"
-    return Backend(torch.device("cpu"), torch.bfloat16, f"{why}: {count} threads")
+    return Backend(
+        torch.device("cpu"), torch.bfloat16, f"{why}: {count} threads", adapts=threads == 0
+    )

@@ -84,3 +84,18 @@ def test_the_choice_is_named_in_one_log_line(caplog: pytest.LogCaptureFixture) -
     caplog.set_level(logging.INFO)
     select("cpu", 1)
     assert [r.getMessage() for r in caplog.records] == ["backend cpu: asked for: 1 threads"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "parameters", "expected"), [(0, 10**6, 1), (0, 10**9, 2), (2, 10**6, 2)]
+)
+def test_only_a_tiny_model_takes_one_thread_and_only_unasked(
+    asked: int, parameters: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    before = torch.get_num_threads()
+    try:
+        select("cpu", asked).fit(parameters)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)
