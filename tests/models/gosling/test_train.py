@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from models.gosling.render import Segment
 from safetensors import safe_open
 from tokenizers import Tokenizer
 
@@ -17,6 +16,7 @@ from models.gosling.initial import initialise
 from models.gosling.loop import Loop, Setting
 from models.gosling.network import Network, Sizes
 from models.gosling.optimizer import Optimizer, Rates, orthogonal
+from models.gosling.render import Segment
 from models.gosling.schedule import Schedule
 from models.gosling.tokenizer import END, train_tokenizer
 
