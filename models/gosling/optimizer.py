@@ -22,10 +22,10 @@ NEWTON_SCHULZ_STEPS = 5
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    muon: float = 0.02
+    muon: float = 0.008
     momentum: float = 0.95
     muon_decay: float = 0.02
-    adam: float = 2e-3
+    adam: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     eps: float = 1e-18
     clip: float = 1.0

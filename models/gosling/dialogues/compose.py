@@ -51,8 +51,8 @@ PERSONAS = (
 KNOWING = frozenset(["search", "define", "news", "population", "translate", "joke", "recipe"])
 LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14)
 LONG = (18, 24, 32, 40)  # so that facts are kept far beyond the length of most dialogues
-SINGLES: tuple[str, ...] = ("sums",) * 31 + ("words",) * 22 + ("counting",) * 10 + ("talk",) * 12
-SINGLES += ("beyond",) * 25 + ("json",) * 3
+SINGLES: tuple[str, ...] = ("sums",) * 31 + ("words",) * 32 + ("counting",) * 10 + ("talk",) * 12
+SINGLES += ("beyond",) * 25 + ("json",) * 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def threads(d: Draw, where: Setting, length: int) -> list[list[Exchange]]:
     if left and d.chance(0.62):
         parts.append(facts.thread(d, min(left, d.pick((2, 3, 4, 5, 6, 7, 8)))))
         left -= len(parts[-1])
-    if left and d.chance(0.43):
+    if left and d.chance(0.5):
         parts.append(lists.thread(d, min(left, d.pick((1, 2, 3, 3, 4, 4, 5, 6)))))
         left -= len(parts[-1])
     return parts + [[single(d, where)] for _ in range(left)]

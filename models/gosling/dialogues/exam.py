@@ -89,8 +89,12 @@ def asked_facts(d: Draw) -> list[kinds.Fact]:
 
 
 def kept(d: Draw) -> list[Exchange]:
-    name = d.pick(NAMED_LISTS) if d.split is Split.REAL_NAMES else d.pick(lists.NAMES)
-    return lists.thread(d, d.between(2, 5), name)
+    """A list made and used; drawn again where it was only emptied, which shows nothing."""
+    while True:
+        name = d.pick(NAMED_LISTS) if d.split is Split.REAL_NAMES else d.pick(lists.NAMES)
+        thread = lists.thread(d, d.between(2, 5), name)
+        if any(exchange.checks for exchange in thread):
+            return thread
 
 
 def called(d: Draw, ordinary: Draw) -> Dialogue:

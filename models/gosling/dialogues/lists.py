@@ -45,7 +45,7 @@ def maker(d: Draw, source: str) -> Callable[[], str]:
             return lambda: values.word(d)
         case "titles":
             return lambda: values.titled(values.word(d))
-    return lambda: values.word(d) if d.chance(0.2) else values.listed(d, source)
+    return lambda: values.word(d) if d.chance(0.25) else values.listed(d, source)
 
 
 def items(d: Draw, source: str, count: int) -> list[str]:

@@ -179,9 +179,27 @@ def halves(name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def listed(d: Draw, name: str) -> str:
-    """An entry of a word list that the split allows."""
+    """An entry of a word list that the split allows. In training sometimes one made up like them:
+    a model that only ever met fifty colours remembers colours instead of copying what it read."""
     train, held_out = halves(name)
-    return d.pick(held_out if held_out and d.split is Split.HELD_VALUES else train)
+    if held_out and d.split is Split.HELD_VALUES:
+        return d.pick(held_out)
+    if d.split is Split.TRAIN and d.chance(0.3):
+        return d.fresh(lambda: imitated(d, d.pick(train)))
+    return d.pick(train)
+
+
+def imitated(d: Draw, entry: str) -> str:
+    """The entry with some of its longer words exchanged for others, in the same case."""
+    exchanged = (
+        word if len(word) < 4 or d.chance(0.3) else like(word, make_word(d))
+        for word in entry.split(" ")
+    )
+    return " ".join(exchanged)
+
+
+def like(word: str, other: str) -> str:
+    return titled(other) if word[0].isupper() else other
 
 
 def number(d: Draw, digits: int) -> str:
