@@ -8,7 +8,7 @@ model; whether the two fit is seen when they meet.
 from models.adapters.adapter import Adapter, open_adapter
 from models.adapters.merge import Change, changes, merged_fingerprint
 from models.adapters.names import AdapterError
-from models.adapters.state import initial_state
+from models.adapters.state import initial_state, initial_wkv
 
 __all__ = [
     "Adapter",
@@ -16,6 +16,7 @@ __all__ = [
     "Change",
     "changes",
     "initial_state",
+    "initial_wkv",
     "merged_fingerprint",
     "open_adapter",
 ]
