@@ -1,7 +1,7 @@
 """Composition root: from settings to an application that is ready to be run."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,14 @@ from server.config import Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.loading import StartError
+from server.metrics import (
+    AnswerMetrics,
+    EngineReading,
+    Metrics,
+    ModelReading,
+    Reading,
+    StoreReading,
+)
 from server.session import SessionManager, SnapshotStore
 
 __all__ = ["App", "StartError", "build"]
@@ -75,23 +83,27 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
 
     Raises StartError, with nothing left running.
     """
+    metrics = Metrics()
     try:
-        offers = loading.offers(settings)
+        offers = loading.offers(settings, metrics.steps)
         first = offers[0].load(None, progress)
     except loading.UNUSABLE as error:
         raise StartError(str(error)) from error
-    sessions = SessionManager(SnapshotStore(settings.sessions.memory_bytes))
+    store = SnapshotStore(settings.sessions.memory_bytes)
+    observers = {offer.id: metrics.answers(offer.id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
-        serve=partial(_service, settings, sessions),
+        serve=partial(_service, settings, SessionManager(store), observers),
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
+    metrics.read = partial(_reading, catalogue, store)
     context = Context(
         catalogue,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
+        metrics=metrics,
     )
     return App(settings, context)
 
@@ -99,6 +111,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
 def _service(
     settings: Settings,
     sessions: SessionManager,
+    observers: Mapping[str, AnswerMetrics],
     model: ServedModel,
     engine: EngineClient,
     beginning: Snapshot | None,
@@ -110,4 +123,18 @@ def _service(
         default_max_tokens=settings.engine.default_max_tokens,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         beginning=beginning,
+        observer=observers[model.id],
+    )
+
+
+def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
+    """What the gauges show now."""
+    models = [offer.model for offer in catalogue.offers]
+    return Reading(
+        [ModelReading(model.id, model.spec.generation, model.dtype) for model in models],
+        [
+            EngineReading(id, engine.in_flight, engine.waiting, engine.slots, engine.slots_used)
+            for id, engine in catalogue.engines.items()
+        ],
+        [StoreReading("memory", len(store), store.nbytes, store.evicted)],
     )

@@ -1,7 +1,7 @@
 """From settings to offers: what can be asked for, checked before it is loaded, and its loading."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,19 +12,22 @@ from models.backends import Backend, BackendError, select
 from models.base import CheckpointError, Model
 from models.checkpoint import open_checkpoint
 from models.summary import state_bytes
-from models.tokenizer import Tokenizer, TokenizerError, beside, load
+from models.tokenizer import TokenizerError, beside, load
 from server.chat.catalogue import Offer, Progress, Runtime
 from server.chat.service import ServedModel
 from server.chat.template import TemplateError, find_template
 from server.config import AdapterSettings, AnyModel, EngineSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.engine import Engine
+from server.engine.observer import StepObserver
 from server.engine.snapshot import Snapshot
 from server.hub import HubError, find, size_text
 
 log = logging.getLogger(__name__)
 
 UNUSABLE = (BackendError, CheckpointError, HubError, TemplateError, TokenizerError)
+
+Watch = Callable[[str], StepObserver | None]
 
 
 class StartError(Exception):
@@ -41,9 +44,10 @@ class _Source:
     itemsize: int
 
 
-def offers(settings: Settings) -> list[Offer]:
+def offers(settings: Settings, watch: Watch = lambda id: None) -> list[Offer]:
     """Everything the settings name, the model of [model] first; nothing is loaded yet.
 
+    watch: gives what is told of the steps of a model's engine, by the model's id.
     Raises StartError, or one of UNUSABLE.
     """
     entries = (settings.model, *settings.models)
@@ -53,7 +57,7 @@ def offers(settings: Settings) -> list[Offer]:
     sources = [_source(entry, backend) for entry in entries]
     # Threads are the process's, so that they are what the largest model wants.
     backend.fit(max(source.served.spec.parameters for source in sources))
-    maker = _Maker(replace(backend, adapts=False), settings.engine)
+    maker = _Maker(replace(backend, adapts=False), settings.engine, watch)
     found = [maker.offer(source) for source in sources]
     found += [maker.adapted(_base(sources, adapter), adapter) for adapter in settings.adapters]
     _check_ids([offer.id for offer in found])
@@ -111,6 +115,7 @@ class _Maker:
 
     backend: Backend
     engine: EngineSettings
+    watch: Watch
 
     def offer(self, source: _Source, adapter: Adapter | None = None) -> Offer:
         """Of a model, or of what it becomes with an adapter merged into it."""
@@ -158,16 +163,17 @@ class _Maker:
             *(served.id, served.spec.parameters, served.dtype),
             *(served.tokenizer.name, served.template.name),
         )
-        return Runtime(model, self._client(model, served.tokenizer), states_nbytes)
+        return Runtime(model, self._client(model, served), states_nbytes)
 
-    def _client(self, model: Model, tokenizer: Tokenizer) -> EngineClient:
+    def _client(self, model: Model, served: ServedModel) -> EngineClient:
         engine = Engine(
             model,
             max_slots=self.engine.max_slots,
             prefill_chunk=self.engine.prefill_chunk,
-            forbidden_ids=tokenizer.padding_ids(model.spec.vocab_size),
+            forbidden_ids=served.tokenizer.padding_ids(model.spec.vocab_size),
         )
-        return EngineClient(engine, capacity=self.engine.max_slots + self.engine.max_queue)
+        capacity = self.engine.max_slots + self.engine.max_queue
+        return EngineClient(engine, capacity=capacity, observer=self.watch(served.id))
 
 
 def _beginning(adapter: Adapter, model: Model) -> Snapshot:

@@ -67,6 +67,7 @@ class ByteTokenizer:
     name = "bytes"
     fingerprint = "bytes"
     eos_id = 0
+    eos_name = "<|end|>"
 
     def __init__(self, pieces: Sequence[bytes] = ()) -> None:
         self._table = [b"", *(bytes([b]) for b in range(256)), *pieces]

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+EOS_NAME = "<|endoftext|>"  # where a vocabulary has none of its own
+
 
 class TokenizerError(ValueError):
     """A tokenizer that cannot be used, or a text that it cannot encode."""
@@ -33,6 +35,10 @@ class Tokenizer(Protocol):
     def eos_id(self) -> int:
         """The id that ends a text; it has no bytes and never comes out of `encode`."""
 
+    @property
+    def eos_name(self) -> str:
+        """What that id is called where it must be written down; in a text it is but text."""
+
     def encode(self, text: str) -> list[int]:
         """Raises `TokenizerError` where a part of the text has no tokens; drops nothing."""
 
@@ -50,12 +56,18 @@ class TableTokenizer(ABC):
     """A `Tokenizer` that reads its bytes from a table; only `encode` is left to write."""
 
     def __init__(
-        self, name: str, fingerprint: str, table: Mapping[int, bytes], eos_id: int = 0
+        self,
+        name: str,
+        fingerprint: str,
+        table: Mapping[int, bytes],
+        eos_id: int = 0,
+        eos_name: str = EOS_NAME,
     ) -> None:
         self.name = name
         self.fingerprint = fingerprint
         self.vocab_size = max((i for i, token in table.items() if token), default=-1) + 1
         self.eos_id = eos_id
+        self.eos_name = eos_name
         self._table = table
 
     @abstractmethod

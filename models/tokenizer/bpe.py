@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer as HfTokenizer
 
-from models.tokenizer.base import TableTokenizer, TokenizerError, as_utf8
+from models.tokenizer.base import EOS_NAME, TableTokenizer, TokenizerError, as_utf8
 from models.tokenizer.pieces import PieceReader, Section, piece_reader
 
 _END_NAMES = ("<|endoftext|>", "</s>", "<|end_of_text|>", "<eos>")
@@ -36,7 +36,8 @@ class BpeTokenizer(TableTokenizer):
             end_id = _end_id(self._special, table)
         except TokenizerError as error:
             raise TokenizerError(f"{path} cannot be used: {error}") from error
-        super().__init__(path.name, _fingerprint(definition), table, end_id)
+        end_name = self._special.get(end_id, EOS_NAME)
+        super().__init__(path.name, _fingerprint(definition), table, end_id, end_name)
         self._missing = _UTF8_BYTES - {token[0] for token in table.values() if len(token) == 1}
 
     def encode(self, text: str) -> list[int]:

@@ -8,12 +8,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import StatelessLifespan
 
 from server import __version__
-from server.api import chat, completions, health, models
+from server.api import chat, completions, health, metrics, models, tokenizer
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
 from server.config import ServerSettings
+from server.metrics import Metrics
 
 
 def build_api(
@@ -26,7 +27,7 @@ def build_api(
         title="rwkv-server",
         version=__version__,
         lifespan=lifespan,
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, context.metrics),
         exception_handlers=HANDLERS,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         # The usual pages load their scripts from elsewhere, which a private server must not do.
@@ -35,14 +36,15 @@ def build_api(
         redirect_slashes=False,
     )
     api.state.context = context
-    for router in (chat.router, completions.router, models.router, health.router):
-        api.include_router(router)
+    for part in (chat, completions, models, tokenizer, health, metrics):
+        api.include_router(part.router)
     return api
 
 
-def _middleware(settings: ServerSettings) -> Sequence[Middleware]:
+def _middleware(settings: ServerSettings, counts: Metrics) -> Sequence[Middleware]:
     return [
         Middleware(RequestIds),
+        Middleware(metrics.Counted, metrics=counts),
         *_cors(settings.cors_origins),
         Middleware(LastResort),
         Middleware(Authentication, keys=KeyRing(settings.api_keys)),

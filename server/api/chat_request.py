@@ -46,7 +46,16 @@ class TemplateOptions(Wire):
     enable_thinking: bool | None = None
 
 
-class HonouredFields(SamplingFields):
+class ThinkingFields(Wire):
+    """What says how much the model is to think."""
+
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    chat_template_kwargs: TemplateOptions | None = None
+
+
+class HonouredFields(ThinkingFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -55,10 +64,6 @@ class HonouredFields(SamplingFields):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        None
-    )
-    chat_template_kwargs: TemplateOptions | None = None
 
 
 class MeaninglessFields(Wire):

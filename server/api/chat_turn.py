@@ -1,8 +1,8 @@
 """From the body of a chat completion request to the turn it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from server.api.chat_request import ChatCompletionRequest, ChatMessage
+from server.api.chat_request import ChatCompletionRequest, ChatMessage, ThinkingFields
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.chat.types import Message, Role, Thinking, TurnRequest
@@ -30,15 +30,20 @@ def turn_request(
     """
     return TurnRequest(
         caller=caller,
-        messages=tuple(map(_message, body.messages)),
+        messages=conversation(body.messages),
         choices=body.n or 1,
         max_tokens=_max_tokens(body),
         stop=stop_strings(body),
         stop_token_ids=stop_token_ids(body, vocab_size),
         sampling=sampling_options(body, vocab_size),
-        thinking=_thinking(body, thinks=thinks),
+        thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
     )
+
+
+def conversation(messages: Iterable[ChatMessage]) -> tuple[Message, ...]:
+    """The messages as templates know them."""
+    return tuple(map(_message, messages))
 
 
 def _message(message: ChatMessage) -> Message:
@@ -64,7 +69,8 @@ def _logprobs(body: ChatCompletionRequest) -> int | None:
     return None
 
 
-def _thinking(body: ChatCompletionRequest, *, thinks: bool) -> Thinking | None:
+def asked_thinking(body: ThinkingFields, *, thinks: bool) -> Thinking | None:
+    """None leaves it to the template. Raises InvalidRequest for what it has no form for."""
     wishes = _wishes(body)
     if len(wishes) == 2 and len({wish == "none" for wish in wishes.values()}) == 2:
         raise InvalidRequest(
@@ -85,7 +91,7 @@ def _thinking(body: ChatCompletionRequest, *, thinks: bool) -> Thinking | None:
     return None
 
 
-def _wishes(body: ChatCompletionRequest) -> dict[str, Thinking]:
+def _wishes(body: ThinkingFields) -> dict[str, Thinking]:
     """What is asked for by which parameter, the one that says more first."""
     wishes: dict[str, Thinking] = {}
     if body.reasoning_effort is not None:

@@ -1,11 +1,12 @@
 """What every route works with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from server.chat.catalogue import Catalogue
+from server.metrics import Metrics
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Context:
     max_prompt_tokens: int = 0
     request_timeout_s: float = 0.0
     stopping: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
 
     @property
     def ready(self) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from server.api.faults import invalid_request
 from server.errors import (
@@ -28,6 +29,7 @@ CALLER_ERROR = "invalid_request_error"
 SERVER_ERROR = "server_error"
 BUSY_ERROR = "rate_limit_error"
 RETRY_AFTER_S = 5  # about what a restart takes
+ERROR = "error"  # under which a request's state has the first error that it was answered with
 
 
 class ErrorDetail(BaseModel):
@@ -84,7 +86,20 @@ class Failure:
         return ErrorBody(error=self.detail)
 
     def response(self) -> JSONResponse:
-        return JSONResponse(self.body.model_dump(), self.status, headers=dict(self.headers))
+        return _ErrorResponse(self)
+
+
+class _ErrorResponse(JSONResponse):
+    """A failure that leaves a note of itself in the request's state."""
+
+    def __init__(self, failure: Failure) -> None:
+        headers = dict(failure.headers)
+        super().__init__(failure.body.model_dump(), failure.status, headers=headers)
+        self._detail = failure.detail
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope.setdefault("state", {}).setdefault(ERROR, self._detail)
+        await super().__call__(scope, receive, send)
 
 
 def failure(error: RequestError) -> Failure:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.base import CheckpointError, Model
@@ -119,6 +119,11 @@ class Catalogue:
     def in_flight(self) -> int:
         """Answers under way, of all models."""
         return sum(runtime.engine.in_flight for runtime in self._runtimes.values())
+
+    @property
+    def engines(self) -> Mapping[str, EngineClient]:
+        """Those that are loaded, by the id of their model."""
+        return {id: runtime.engine for id, runtime in self._runtimes.items()}
 
     def loaded(self, offer: Offer) -> bool:
         """It would answer without loading weights."""

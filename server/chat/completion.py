@@ -13,6 +13,7 @@ from server.chat.stops import TextWatcher
 from server.chat.types import SamplingOptions
 from server.engine.client import EngineClient, EngineFull, EventStream
 from server.engine.messages import Branch, Submit
+from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, Overloaded
 from server.session import SessionManager
@@ -56,6 +57,7 @@ class CompletionService:
         *,
         max_prompt_tokens: int,
         beginning: Snapshot | None,
+        observer: AnswerObserver | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._engine = engine
@@ -63,6 +65,7 @@ class CompletionService:
         self._fingerprint = fingerprint
         self._max_prompt_tokens = max_prompt_tokens
         self._beginning = beginning
+        self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, request: CompletionRequest) -> Completion:
@@ -141,7 +144,8 @@ class CompletionService:
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
                 logprobs=request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
-            )
+            ),
+            self._observer,
         )
 
     def _branches(self, request: CompletionRequest) -> Iterator[Branch]:

@@ -17,6 +17,7 @@ from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, Overloaded
 from server.session import Key, Resumption, SessionManager, conversation_key
@@ -52,13 +53,23 @@ class ServedModel:
         root = conversation_key(self.fingerprint, caller)
         return self.template.lay_out(root, messages, thinking)
 
+    def encode(self, segment: Segment) -> list[int]:
+        """Raises InvalidRequest, naming the message it belongs to."""
+        try:
+            return self.tokenizer.encode(segment.text)
+        except TokenizerError as error:
+            raise InvalidRequest(
+                f"message {segment.message} cannot be tokenised: {error}",
+                param=f"messages.{segment.message}.content",
+            ) from error
+
 
 class ChatService:
     """Starts turns on one model.
 
     default_max_tokens applies where a request names none; max_prompt_tokens 0 is no limit,
     since a recurrent model has none of its own. beginning: what a conversation of which nothing
-    is kept starts from; None is the empty state.
+    is kept starts from; None is the empty state. observer: is told of every answer.
     """
 
     def __init__(
@@ -70,6 +81,7 @@ class ChatService:
         default_max_tokens: int,
         max_prompt_tokens: int = 0,
         beginning: Snapshot | None = None,
+        observer: AnswerObserver | None = None,
     ) -> None:
         self.model = model
         self.beginning = beginning
@@ -77,6 +89,7 @@ class ChatService:
         self._sessions = sessions
         self._default_max_tokens = default_max_tokens
         self._max_prompt_tokens = max_prompt_tokens
+        self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
         self.completions = CompletionService(
             model.tokenizer,
@@ -85,6 +98,7 @@ class ChatService:
             model.fingerprint,
             max_prompt_tokens=max_prompt_tokens,
             beginning=beginning,
+            observer=observer,
         )
 
     @property
@@ -116,7 +130,7 @@ class ChatService:
             logprobs=request.logprobs,
         )
         try:
-            stream = self._engine.submit(submit)
+            stream = self._engine.submit(submit, self._observer)
         except EngineFull:
             message = "the server is busy: its slots and its queue are full"
             raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
@@ -190,20 +204,11 @@ class ChatService:
         pieces: list[tuple[int, ...]] = []
         ids: list[int] = []
         for segment in segments:
-            ids += self._encode(segment.text, segment.message)
+            ids += self.model.encode(segment)
             if segment.boundary:
                 pieces.append(tuple(ids))
                 ids = []
         return pieces
-
-    def _encode(self, segment: str, number: int) -> list[int]:
-        try:
-            return self.model.tokenizer.encode(segment)
-        except TokenizerError as error:
-            raise InvalidRequest(
-                f"message {number} cannot be tokenised: {error}",
-                param=f"messages.{number}.content",
-            ) from error
 
     def _check_text(self, messages: Sequence[Message]) -> None:
         for number, message in enumerate(messages):

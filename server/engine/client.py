@@ -4,12 +4,16 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from time import perf_counter
 
 from server.engine.engine import Engine
 from server.engine.messages import Cancel, Command, Event, Failed, Finished, Stop, Submit
+from server.engine.observer import AnswerObserver, AnswerWatch, StepObserver
 
 log = logging.getLogger(__name__)
+
+Step = tuple[float, int, int]  # seconds, sequences and tokens
 
 
 class EngineFull(Exception):
@@ -20,14 +24,19 @@ class EngineClient:
     """Submits requests to an engine in its own thread; use from one event loop only.
 
     At most `capacity` answers are in flight (slots plus queue); one more is refused at once.
+    observer: is told of every step that fed something.
     """
 
-    def __init__(self, engine: Engine, *, capacity: int) -> None:
+    def __init__(
+        self, engine: Engine, *, capacity: int, observer: StepObserver | None = None
+    ) -> None:
         self._engine = engine
         self.capacity = capacity
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = 0
+        self._observer = observer
+        self._steps: list[Step] = []  # of which the observer was not told
         self._stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -36,6 +45,19 @@ class EngineClient:
     def in_flight(self) -> int:
         """Answers that were admitted and have not ended."""
         return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        """Those of them that have no slot."""
+        return max(0, self._in_flight - self._engine.occupied)
+
+    @property
+    def slots_used(self) -> int:
+        return self._engine.occupied
+
+    @property
+    def slots(self) -> int:
+        return self._engine.slots
 
     @property
     def alive(self) -> bool:
@@ -54,11 +76,12 @@ class EngineClient:
         self._commands.put(Stop())
         await asyncio.to_thread(self._thread.join)
 
-    def submit(self, submit: Submit) -> "EventStream":
+    def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""
         if self._stopping or self._in_flight + len(submit.branches) > self.capacity:
             raise EngineFull
-        stream = EventStream(self, submit.request, len(submit.branches))
+        watch = AnswerWatch(observer, submit) if observer is not None else None
+        stream = EventStream(self, submit.request, len(submit.branches), watch)
         self._streams[submit.request] = stream
         self._in_flight += len(submit.branches)
         self._commands.put(submit)
@@ -67,8 +90,11 @@ class EngineClient:
     def cancel(self, request: str) -> None:
         self._commands.put(Cancel(request))
 
-    def _deliver(self, events: list[Event]) -> None:
-        """Called in the event loop, once per step."""
+    def _deliver(self, events: Sequence[Event], steps: Sequence[Step]) -> None:
+        """Called in the event loop, once per step that has events."""
+        if self._observer is not None:
+            for step in steps:
+                self._observer.step_taken(*step)
         for event in events:
             stream = self._streams.get(event.request)
             if stream is None:
@@ -86,11 +112,16 @@ class EngineClient:
         self._post([*self._engine.abandon("the server is stopping"), *self._refuse_queued()])
 
     def _step(self) -> list[Event]:
+        start = perf_counter()
         try:
-            return self._engine.step()
+            events = self._engine.step()
         except Exception:
             log.exception("the engine broke; all answers in flight are given up")
             return self._engine.abandon("the computation of this answer failed")
+        sequences, tokens = self._engine.fed
+        if sequences and self._observer is not None:
+            self._steps.append((perf_counter() - start, sequences, tokens))
+        return events
 
     def _refuse_queued(self) -> list[Event]:
         """What was submitted after the command to stop."""
@@ -119,21 +150,28 @@ class EngineClient:
 
     def _post(self, events: list[Event]) -> None:
         if events and self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._deliver, events)
+            # Steps without events wait, as a call into the loop costs more than all the counting.
+            steps, self._steps = self._steps, []
+            self._loop.call_soon_threadsafe(self._deliver, events, steps)
 
 
 class EventStream:
     """The events of one request, in order, until every branch has ended."""
 
-    def __init__(self, client: EngineClient, request: str, branches: int) -> None:
+    def __init__(
+        self, client: EngineClient, request: str, branches: int, watch: AnswerWatch | None = None
+    ) -> None:
         self._client = client
         self._request = request
+        self._watch = watch
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self.open_branches = branches
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""
         self._queue.put_nowait(event)
+        if self._watch is not None:
+            self._watch.see(event)
         match event:
             case Finished():
                 ended = 1

@@ -52,6 +52,7 @@ class Engine:
         self._waiting: deque[Sequence] = deque()
         self._order = count()
         self._events: list[Event] = []
+        self.fed = (0, 0)  # sequences and tokens, by the last step
 
     @property
     def idle(self) -> bool:
@@ -61,6 +62,11 @@ class Engine:
     def occupied(self) -> int:
         """Slots in use."""
         return len(self._slots.sequences)
+
+    @property
+    def slots(self) -> int:
+        """Slots in all."""
+        return self._slots.capacity
 
     def submit(self, submit: Submit) -> None:
         """Queue a request; its branches fork off where its prompt has been fed."""
@@ -102,6 +108,7 @@ class Engine:
         """Advance every sequence that can be; returns what happened, in order."""
         self._admit()
         feeds = schedule(self._slots.sequences, self._prefill_chunk)
+        self.fed = len(feeds), sum(feed.count for feed in feeds)
         try:
             self._forward(feeds)
         except Exception:

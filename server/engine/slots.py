@@ -16,8 +16,12 @@ class Slots:
         self.sequences: list[Sequence] = []
 
     @property
+    def capacity(self) -> int:
+        return self._state.batch
+
+    @property
     def free(self) -> int:
-        return self._state.batch - len(self.sequences)
+        return self.capacity - len(self.sequences)
 
     def add(self, sequence: Sequence) -> None:
         row = len(self.sequences)

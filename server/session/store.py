@@ -27,6 +27,7 @@ class SnapshotStore:
         self._newest: OrderedDict[Key, _Entry] = OrderedDict()
         self._inner: OrderedDict[Key, _Entry] = OrderedDict()
         self._nbytes = 0
+        self.evicted = 0  # entries, since the start
 
     def __len__(self) -> int:
         return len(self._newest) + len(self._inner)
@@ -60,6 +61,7 @@ class SnapshotStore:
         while self._nbytes > self._budget:
             tier = self._inner or self._newest
             self._drop(next(iter(tier)))
+            self.evicted += 1
 
     def _drop(self, key: Key) -> None:
         entry = self._newest.pop(key, None) or self._inner.pop(key, None)

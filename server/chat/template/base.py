@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from server.chat.prompt import Layout
+from server.chat.prompt import Layout, Segment
 from server.chat.types import Message, SamplingOptions, Thinking
 from server.session import Key
 
@@ -22,6 +22,11 @@ class Template(Protocol):
     @property
     def fingerprint(self) -> str:
         """Equal for templates that lay out every conversation alike."""
+        ...
+
+    @property
+    def jinja(self) -> str | None:
+        """Its source, if that is what it is written in."""
         ...
 
     @property
@@ -47,6 +52,10 @@ class Template(Protocol):
         An answer continues it under the key extend(layout.key, *canonical(answer)). `thinking`
         is None where `thinks` is false. Raises InvalidRequest for messages it has no form for.
         """
+        ...
+
+    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
+        """The messages alone, of which `layout` is the prompt that asks for an answer."""
         ...
 
     def canonical(self, message: Message) -> tuple[str, str]:

@@ -46,6 +46,10 @@ class HeadedTemplate:
         return self.name
 
     @property
+    def jinja(self) -> None:
+        return None
+
+    @property
     def header(self) -> str:
         """What makes the model answer, without thinking about it."""
         return _GAP + self.assistant
@@ -72,6 +76,9 @@ class HeadedTemplate:
         text = self._opening(messages[-1].role, thinking)
         opening = Segment(text, len(messages) - 1, prompt_key(key, text), boundary=True)
         return Layout(tuple(history), opening, key, phase_of(text) if self.thinks else "answer")
+
+    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
+        return layout.history
 
     def segments(self, message: Message, *, first: bool) -> tuple[str, ...]:
         """The texts of one message of the history; first: nothing stands before it."""

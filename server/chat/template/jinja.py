@@ -69,6 +69,7 @@ class JinjaTemplate:
     def __init__(self, name: str, source: str) -> None:
         self.name = name
         self.fingerprint = f"jinja-{hashlib.blake2b(source.encode(), digest_size=16).hexdigest()}"
+        self.jinja = source
         self.thinks = "enable_thinking" in source
         self._may_think = "think" in source
         self._template = _compiled(name, source)
@@ -85,10 +86,18 @@ class JinjaTemplate:
             if cut.end > at:
                 history.append(Segment(whole[at : cut.end], cut.message, cut.key, cut.boundary))
                 at = cut.end
-        unasked = whole if thinking is None else self._whole(messages, None)
+        unasked = whole if thinking is None else self._whole(messages)
         key = extend(root, "prompt", unasked)
         opening = Segment(whole[at:], len(messages) - 1, prompt_key(key, whole), boundary=True)
         return Layout(tuple(history), opening, key, self._phase(messages, whole, thinking))
+
+    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
+        whole = self._whole(messages, opened=False)
+        before = "".join(segment.text for segment in layout.history)
+        known = layout.history if whole.startswith(before) else ()
+        rest = whole[len(before) if known else 0 :]
+        end = Segment(rest, len(messages) - 1, None, boundary=False)
+        return (*known, end) if rest else known
 
     def canonical(self, message: Message) -> tuple[str, str]:
         return message.role, plain(message.content)
@@ -134,9 +143,11 @@ class JinjaTemplate:
             return "start"
         return phase_of(whole[len(closed) :]) if whole.startswith(closed) else "start"
 
-    def _whole(self, messages: Sequence[Message], thinking: Thinking | None) -> str:
+    def _whole(
+        self, messages: Sequence[Message], thinking: Thinking | None = None, *, opened: bool = True
+    ) -> str:
         try:
-            return self._render(messages, opened=True, thinking=thinking)
+            return self._render(messages, opened=opened, thinking=thinking)
         except Exception as error:
             raise InvalidRequest(
                 f"the chat template {self.name} has no form for these messages: {error}",

@@ -135,6 +135,10 @@ def test_the_end_id_is_found_by_its_name(llama: Path) -> None:
     assert BpeTokenizer(llama).eos_id == 2
 
 
+def test_the_end_is_called_as_the_file_calls_it(llama: Path) -> None:
+    assert BpeTokenizer(llama).eos_name == "</s>"
+
+
 def test_truncation_and_padding_of_the_file_are_ignored(pile: Path) -> None:
     whole = BpeTokenizer(pile).encode("the quick brown fox")
     limits = {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}

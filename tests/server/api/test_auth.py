@@ -55,12 +55,14 @@ async def test_anything_else_is_401(api: Api, authorization: tuple[str, ...]) ->
     assert api.service.requests == []
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/tiny", "/nowhere", "/openapi.json"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/tiny", "/tokenizer_info", "/nowhere", "/openapi.json"]
+)
 async def test_every_address_needs_a_key(api: Api, path: str) -> None:
     assert_error(await api.client.get(path), 401)
 
 
-@pytest.mark.parametrize("path", ["/health", "/version"])
+@pytest.mark.parametrize("path", ["/health", "/ready", "/version"])
 async def test_whoever_watches_needs_none(api: Api, path: str) -> None:
     assert (await api.client.get(path)).status_code == 200
 

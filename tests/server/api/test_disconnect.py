@@ -119,3 +119,13 @@ async def come_and_go(api: Api, times: int) -> None:
         await visitor.leave()
         api.service.turns.clear()
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_whoever_leaves_before_a_response_is_counted_as_such(api: Api, stream: bool) -> None:
+    api.service.script = NOTHING
+    visitor = Visitor(api, stream=stream)
+    await started(api)
+    await visitor.leave()
+    text = api.context.metrics.exposition()[0].decode()
+    assert f'http_requests_total{{route="{PATH}",status="499"}} 1.0' in text

@@ -23,6 +23,8 @@ from server.api.completion_request import (
     RefusedCompletionFields,
 )
 from server.api.sampling import SamplingFields
+from server.api.tokenizer import TokenizerInfo
+from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
 from tests.server.api.doubles import Api
 
 ROOT = Path(__file__).parents[3]
@@ -45,6 +47,9 @@ def table_names(begin: str, end: str) -> list[str]:
         (ChatMessage, "A **message**", "Other keys of a message"),
         (MeaninglessCompletionFields, "Without meaning", "Refused"),
         (RefusedCompletionFields, "Refused as", "### The completion"),
+        (TokenizeBody, "### `POST /tokenize`", "### `POST /detokenize`"),
+        (DetokenizeBody, "### `POST /detokenize`", "### `GET /tokenizer_info`"),
+        (TokenizerInfo, "### `GET /tokenizer_info`", "## Models"),
     ],
 )
 def test_every_field_is_in_its_table_and_no_other(

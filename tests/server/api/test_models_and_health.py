@@ -1,10 +1,14 @@
 """What is served, and whether it lives."""
 
+from pathlib import Path
+
+import httpx
 import pytest
 from openai.types import Model
 
 from server import __version__
-from tests.server.api.doubles import Api, assert_error
+from tests.server.api.doubles import PATH, Api, assert_error, body
+from tests.server.tiny import checkpoint, served
 
 
 async def test_the_list_holds_the_model_as_the_sdk_types_it(api: Api) -> None:
@@ -53,9 +57,41 @@ async def test_health_is_503_when_the_engine_has_died(api: Api) -> None:
     assert_error(await api.client.get("/health"), 503)
 
 
-async def test_health_is_503_while_stopping(api: Api) -> None:
+async def test_health_is_ok_while_answers_end_before_a_stop(api: Api) -> None:
     api.context.stopping = True
-    assert_error(await api.client.get("/health"), 503)
+    assert (await api.client.get("/health")).status_code == 200
+
+
+async def test_ready_is_ok_while_a_request_would_be_answered(api: Api) -> None:
+    response = await api.client.get("/ready")
+    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+    assert (await api.chat()).status_code == 200
+
+
+async def test_ready_can_be_asked_without_a_body(api: Api) -> None:
+    response = await api.client.head("/ready")
+    assert (response.status_code, response.content) == (200, b"")
+
+
+async def test_ready_is_503_when_the_engine_has_died(api: Api) -> None:
+    api.service.alive = False
+    response = await api.client.get("/ready")
+    assert assert_error(response, 503)["code"] == "overloaded"
+    assert response.headers["retry-after"] == "5"
+
+
+async def test_ready_is_503_while_stopping(api: Api) -> None:
+    api.context.stopping = True
+    assert_error(await api.client.get("/ready"), 503)
+
+
+def test_a_server_that_is_not_ready_answers_nobody(tmp_path: Path) -> None:
+    with served(checkpoint(tmp_path)) as (url, app), httpx.Client(base_url=url) as client:
+        assert client.get("/ready").status_code == 200
+        app.context.stopping = True
+        assert_error(client.get("/ready"), 503)
+        assert_error(client.post(PATH, json=body()), 503)
+        assert client.get("/health").status_code == 200
 
 
 async def test_the_version_is_told(api: Api) -> None:

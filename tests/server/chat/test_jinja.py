@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,6 +42,10 @@ STRICT = """{{ bos_token }}{% for m in messages %}
 {{- '\\n\\nHuman: ' if m.role == 'user' else '\\n\\nBot:' }}{{ m.content }}{{ eos_token }}
 {%- endfor %}{{ '\\n\\nBot:' if add_generation_prompt }}"""
 
+PROMPTED = """{% if add_generation_prompt %}Go on. {% endif %}{% for m in messages %}
+{{- m.role }}:{{ m.content }}.
+{%- endfor %}"""
+
 
 def template(source: str) -> JinjaTemplate:
     return JinjaTemplate("test.jinja", source)
@@ -53,6 +58,21 @@ def rendered(source: str, *messages: Message) -> str:
 
 def system(text: str) -> Message:
     return Message("system", text)
+
+
+def told(source: str, *messages: Message) -> str:
+    layout = template(source).lay_out(b"root", messages)
+    return "".join(segment.text for segment in template(source).told(messages, layout))
+
+
+@pytest.mark.parametrize("last", [user("Bye"), assistant("Bye")])
+@pytest.mark.parametrize("source", [CHATML, THINKER, COUNTER, PROMPTED])
+def test_messages_alone_are_the_rendering_without_a_prompt(source: str, last: Message) -> None:
+    messages = (*HELLO, assistant("Hi"), last)
+    plain = [{"role": one.role, "content": one.content} for one in messages]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    rendering = environment.from_string(source).render(messages=plain)
+    assert told(source, *messages) == rendering
 
 
 def test_the_segments_are_the_rendering_of_the_whole() -> None:

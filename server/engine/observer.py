@@ -1,0 +1,69 @@
+"""What is told of an engine's work to whoever counts it; all of it in the event loop."""
+
+from time import perf_counter
+from typing import Protocol
+
+from server.engine.messages import Event, Failed, Finished, Submit, TokenSampled
+
+
+class StepObserver(Protocol):
+    """Of one engine."""
+
+    def step_taken(self, seconds: float, sequences: int, tokens: int) -> None:
+        """A step fed so many tokens of so many sequences; told some time after it, in order."""
+        ...
+
+
+class AnswerObserver(Protocol):
+    """Of one model, whose answers an engine computes; it is told once per event."""
+
+    def admitted(self, computed: int, cached: int) -> None:
+        """A prompt; `cached` of its tokens came with a kept state, the others are to be fed."""
+        ...
+
+    def first_token(self, seconds: float) -> None:
+        """Of an answer, so long after its prompt was admitted."""
+        ...
+
+    def next_token(self, seconds: float) -> None:
+        """Another one, so long after the one before it."""
+        ...
+
+    def ended(self, reason: str) -> None:
+        """An answer: by its finish reason, or `failed`."""
+        ...
+
+
+class AnswerWatch:
+    """Tells an observer of the answers to one request, from its events; a stop token counts."""
+
+    def __init__(self, observer: AnswerObserver, submit: Submit) -> None:
+        self._observer = observer
+        self._open = len(submit.branches)
+        self._submitted = perf_counter()
+        self._last: dict[int, float] = {}
+        cached = submit.start.tokens if submit.start else 0
+        observer.admitted(sum(map(len, submit.pieces)), cached)
+
+    def see(self, event: Event) -> None:
+        """One more event, in order."""
+        match event:
+            case TokenSampled(_, branch):
+                self._token(branch)
+            case Finished(_, branch, reason):
+                if event.stop_token is not None:
+                    self._token(branch)
+                self._open -= 1
+                self._observer.ended(reason)
+            case Failed():
+                for _ in range(self._open):
+                    self._observer.ended("failed")
+
+    def _token(self, branch: int) -> None:
+        now = perf_counter()
+        last = self._last.get(branch)
+        self._last[branch] = now
+        if last is None:
+            self._observer.first_token(now - self._submitted)
+        else:
+            self._observer.next_token(now - last)

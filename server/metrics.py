@@ -1,0 +1,255 @@
+"""What the server counts, in the form of Prometheus; docs/metrics.md says what each name means.
+
+A Metrics has a registry of its own. Counters and histograms are told what happens, in the event
+loop; gauges are read when someone asks for them. A label `model` is the id of a configured model
+and never what a client wrote.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_PREFIX = "rwkv_server"
+REASONS = ("stop", "length", "cancelled", "failed")
+
+# Upper bounds in seconds, from a step of a small model on a GPU to a long answer on a CPU.
+_STEP_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_FIRST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_REQUEST_S = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_TOKENS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReading:
+    """A configured model."""
+
+    id: str
+    generation: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReading:
+    """A running engine, under its model's id; waiting: answers in flight that have no slot."""
+
+    model: str
+    in_flight: int
+    waiting: int
+    slots: int
+    slots_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReading:
+    """The snapshots kept in one tier."""
+
+    tier: str
+    snapshots: int
+    nbytes: int
+    evicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the gauges show."""
+
+    models: Sequence[ModelReading] = ()
+    engines: Sequence[EngineReading] = ()
+    stores: Sequence[StoreReading] = ()
+
+
+class StepMetrics:
+    """Counts the steps of one engine."""
+
+    def __init__(self, seconds: Histogram, sequences: Histogram, tokens: Histogram) -> None:
+        self._seconds, self._sequences, self._tokens = seconds, sequences, tokens
+
+    def step_taken(self, seconds: float, sequences: int, tokens: int) -> None:
+        self._seconds.observe(seconds)
+        self._sequences.observe(sequences)
+        self._tokens.observe(tokens)
+
+
+class AnswerMetrics:
+    """Counts the answers of one model; all its series are there from the start, at 0."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        prompts: Counter,
+        generated: Counter,
+        answers: Counter,
+        first: Histogram,
+        between: Histogram,
+    ) -> None:
+        self._computed = prompts.labels(model, "computed")
+        self._cached = prompts.labels(model, "cached")
+        self._generated = generated.labels(model)
+        self._ends = {reason: answers.labels(model, reason) for reason in REASONS}
+        self._first, self._between = first.labels(model), between.labels(model)
+
+    def admitted(self, computed: int, cached: int) -> None:
+        self._computed.inc(computed)
+        self._cached.inc(cached)
+
+    def first_token(self, seconds: float) -> None:
+        self._generated.inc()
+        self._first.observe(seconds)
+
+    def next_token(self, seconds: float) -> None:
+        self._generated.inc()
+        self._between.observe(seconds)
+
+    def ended(self, reason: str) -> None:
+        self._ends[reason].inc()
+
+
+class Metrics:
+    """Everything that is counted of one server; `read` gives the gauges' values."""
+
+    def __init__(self) -> None:
+        self.read: Callable[[], Reading] = Reading
+        self._registry = CollectorRegistry()
+        self._count_http()
+        self._count_answers()
+        self._count_steps()
+        self._registry.register(_Gauges(self))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+
+    def _count_http(self) -> None:
+        ended, errors = "HTTP requests that have ended", "HTTP responses that are errors"
+        self._requests = self._counter("http_requests", ended, "route", "status")
+        self._errors = self._counter("errors", errors, "type", "code")
+        name = "http_request_duration_seconds"
+        self._request_s = self._histogram(name, "HTTP requests to their end", _REQUEST_S, "route")
+
+    def _count_answers(self) -> None:
+        self._answers = self._counter(
+            "answers", "Answers that have ended", "model", "finish_reason"
+        )
+        self._prompts = self._counter("prompt_tokens", "Tokens of prompts", "model", "kind")
+        self._generated = self._counter("generated_tokens", "Sampled tokens", "model")
+        name = "time_to_first_token_seconds"
+        self._first = self._histogram(name, "Admission to first token", _FIRST_S)
+        name = "inter_token_latency_seconds"
+        self._between = self._histogram(name, "Token to next token", _STEP_S)
+
+    def _count_steps(self) -> None:
+        self._steps = (
+            self._histogram("step_duration_seconds", "Engine steps", _STEP_S),
+            self._histogram("step_sequences", "Sequences fed by a step", _SEQUENCES),
+            self._histogram("step_tokens", "Tokens fed by a step", _TOKENS),
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, namespace=_PREFIX, registry=self._registry)
+
+    def _histogram(
+        self, name: str, text: str, bounds: Sequence[float], label: str = "model"
+    ) -> Histogram:
+        return Histogram(
+            name, text, [label], namespace=_PREFIX, registry=self._registry, buckets=bounds
+        )
+
+    def answers(self, model: str) -> AnswerMetrics:
+        """What counts the answers of a configured model."""
+        return AnswerMetrics(
+            model,
+            prompts=self._prompts,
+            generated=self._generated,
+            answers=self._answers,
+            first=self._first,
+            between=self._between,
+        )
+
+    def steps(self, model: str) -> StepMetrics:
+        """What counts the steps of the engine that a configured model has."""
+        return StepMetrics(*(histogram.labels(model) for histogram in self._steps))
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """A request has ended; `route` is an address as it is documented."""
+        self._requests.labels(route, str(status)).inc()
+        self._request_s.labels(route).observe(seconds)
+
+    def error(self, type: str, code: str | None) -> None:
+        """A response was an error."""
+        self._errors.labels(type, code or "none").inc()
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All of it in the form that an Accept header asks for, and that form's content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(_WithoutCreated(self._registry)), content_type
+
+
+class _WithoutCreated(Collector):
+    """A registry without the times at which series began, which would be as many series again."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric
+
+
+class _Gauges(Collector):
+    """What is read when someone asks."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        reading = self._metrics.read()
+        yield _info(reading.models)
+        engines, stores = reading.engines, reading.stores
+        in_flight = [(engine.model, engine.in_flight) for engine in engines]
+        waiting = [(engine.model, engine.waiting) for engine in engines]
+        yield _gauge("answers_in_flight", "Answers under way", "model", in_flight)
+        yield _gauge("answers_waiting", "Answers without a slot", "model", waiting)
+        slots = [(engine.model, engine.slots) for engine in engines]
+        used = [(engine.model, engine.slots_used) for engine in engines]
+        yield _gauge("slots", "Slots in all", "model", slots)
+        yield _gauge("slots_used", "Slots in use", "model", used)
+        kept = [(store.tier, store.snapshots) for store in stores]
+        nbytes = [(store.tier, store.nbytes) for store in stores]
+        yield _gauge("snapshots", "Kept snapshots", "tier", kept)
+        yield _gauge("snapshot_bytes", "Bytes of kept snapshots", "tier", nbytes)
+        yield _evictions(stores)
+
+
+def _info(models: Sequence[ModelReading]) -> Metric:
+    labels = ["id", "generation", "dtype"]
+    info = GaugeMetricFamily(f"{_PREFIX}_model_info", "A model that is served", labels=labels)
+    for model in models:
+        info.add_metric([model.id, model.generation, model.dtype], 1)
+    return info
+
+
+def _gauge(name: str, text: str, label: str, values: Sequence[tuple[str, int]]) -> Metric:
+    gauge = GaugeMetricFamily(f"{_PREFIX}_{name}", text, labels=[label])
+    for value_of, value in values:
+        gauge.add_metric([value_of], value)
+    return gauge
+
+
+def _evictions(stores: Sequence[StoreReading]) -> Metric:
+    name, text = f"{_PREFIX}_snapshot_evictions", "Snapshots given up for room"
+    evictions = CounterMetricFamily(name, text, labels=["tier"])
+    for store in stores:
+        evictions.add_metric([store.tier], store.evicted)
+    return evictions
