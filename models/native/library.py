@@ -9,22 +9,18 @@ import functools
 import logging
 import os
 from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
-from pathlib import Path
 
+from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
 
 log = logging.getLogger(__name__)
 
+PATH = FOLDER / LIBRARY
 ISA_VARIABLE = "RWKV_SERVER_ISA"
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 Floats = POINTER(c_float)
 Integers = POINTER(c_int64)
-
-
-class NativeError(ValueError):
-    """The native library cannot be used as asked; the message is one sentence."""
-
 
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv_available": (c_char_p, []),
@@ -45,13 +41,13 @@ def available() -> bool:
 
 
 @functools.cache
-def library(path: Path = FOLDER / LIBRARY) -> ctypes.CDLL | None:
+def library() -> ctypes.CDLL | None:
     """The loaded library, or None, said once in one log line."""
-    if not path.is_file():
+    if not PATH.is_file():
         log.info("the native library was not built; RWKV-7 runs on torch")
         return None
     try:
-        found = ctypes.CDLL(str(path))
+        found = ctypes.CDLL(str(PATH))
         for name, (result, arguments) in _CALLS.items():
             call = getattr(found, name)
             call.restype, call.argtypes = result, arguments
@@ -68,15 +64,15 @@ def instruction_sets() -> tuple[str, ...]:
 
 
 def chosen_isa() -> str:
-    """The best instruction set, or the one RWKV_SERVER_ISA forces. Raises NativeError."""
+    """The best instruction set, or the one RWKV_SERVER_ISA forces. Raises BackendError."""
     here = instruction_sets()
     asked = os.environ.get(ISA_VARIABLE, "")
     if not asked:
         return here[0]
     if asked not in _ISAS:
-        raise NativeError(f"{ISA_VARIABLE} is {asked!r}: use {', '.join(_ISAS)}")
+        raise BackendError(f"{ISA_VARIABLE} is {asked!r}: use {', '.join(_ISAS)}")
     if asked not in here:
-        raise NativeError(
+        raise BackendError(
             f"{ISA_VARIABLE} is {asked}, which this processor does not run: use {', '.join(here)}"
         )
     return asked

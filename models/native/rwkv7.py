@@ -13,22 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
-from models.native.library import Floats, Integers, NativeError, chosen_isa, library
-
-_SMALL_HEADS = (16, 32)
-_GROUP = 64  # channels that share a scale
-_MOST = 256
+from models.native.library import Floats, Integers, chosen_isa, library
 
 Progress = Callable[[int], None]
 """Called with the bytes of each tensor that was packed."""
-
-
-def supports(spec: ModelSpec) -> bool:
-    """Whether the library computes models of this shape."""
-    size = spec.head_size
-    fits = size in _SMALL_HEADS or (size % _GROUP == 0 and size <= _MOST)
-    return spec.generation == "7" and fits
 
 
 class NativeRwkv7:
@@ -37,7 +27,7 @@ class NativeRwkv7:
     tensors: by official names, on the CPU; each is packed and not referred to afterwards.
     dtype: torch.bfloat16 or torch.int8. threads: how many compute, the caller among them; they
     end with the model. A sequence's logits are the same to the bit whatever `threads` is and
-    whatever else is in the step. Raises NativeError when the library cannot be used.
+    whatever else is in the step. Raises BackendError when the library cannot be used.
     """
 
     def __init__(
@@ -65,7 +55,7 @@ class NativeRwkv7:
         is_int8 = self._dtype == torch.int8
         handle = self._library.rwkv7_new(packed, is_int8, self.isa.encode(), max(threads, 1))
         if not handle:
-            raise NativeError("the native library found not enough memory or threads to start")
+            raise BackendError("the native library found not enough memory or threads to start")
         return int(handle)
 
     def _put(self, name: str, tensor: Tensor) -> None:
@@ -130,9 +120,8 @@ class NativeRwkv7:
             )
         for given, own in zip(state.tensors, self.new_state(0).tensors, strict=True):
             expected = (own.shape[0], len(lengths), *own.shape[2:])
-            rows_apart = own.new_empty(expected).stride()[2:] == given.stride()[2:]
-            fits = tuple(given.shape) == expected and given.dtype == torch.float32 and rows_apart
-            if not fits or given.device.type != "cpu":
+            kind = (given.dtype, given.device.type) == (torch.float32, "cpu")
+            if tuple(given.shape) != expected or not kind or not given[0, 0].is_contiguous():
                 raise ValueError(
                     f"a state of {list(given.shape)} {given.dtype} on {given.device} does not "
                     f"fit, expected {list(expected)} float32 on the CPU with whole rows"
@@ -142,7 +131,7 @@ class NativeRwkv7:
 def _loaded() -> ctypes.CDLL:
     found = library()
     if found is None:
-        raise NativeError("the native library was not built; install a C++ compiler and reinstall")
+        raise BackendError("the native library was not built; install a C++ compiler and reinstall")
     return found
 
 

@@ -177,7 +177,7 @@ def test_a_bad_variable_is_refused_by_name(env: dict[str, str], words: list[str]
 
 def test_a_bad_flag_is_refused_by_its_own_name() -> None:
     assert refusal(flags={"model.dtype": "int3"}) == (
-        '--dtype must be auto, float32, bf16 or fp16, but is "int3".'
+        '--dtype must be auto, float32, bf16, fp16 or int8, but is "int3".'
     )
 
 
