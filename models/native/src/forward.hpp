@@ -147,7 +147,7 @@ private:
             int64_t unit = job / parts, part = job % parts;
             int64_t first = pass_.segment_count * part / parts;
             int64_t last = pass_.segment_count * (part + 1) / parts;
-            for (int64_t s = first; s < last; ++s) heads.run(unit, pass_.segments[s]);
+            heads.run(unit, pass_.segments + first, pass_.segments + last);
         }
     }
 

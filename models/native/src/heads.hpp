@@ -126,25 +126,45 @@ struct HeadWork {
             store(to + i, (load(y + i) + load(v + i) * strength) * load(gate + i));
     }
 
-    void chunk_of_head(int64_t head, int64_t place, const Segment& s, int64_t start, int64_t stop) {
-        float* state = scratch.states + place * size * size;
+    // The part of a sequence that lies in a chunk, which starts at token `origin`.
+    void scan_part(int64_t head, float* state, const Segment& s, int64_t origin, int64_t start,
+                   int64_t stop) {
         if (start == s.start) turn(stored_state(s.row, head), state, size);
-        expand_low_ranks(head, start, stop);
-        for (int64_t t = start; t < stop; ++t) prepare(head, t, t - start);
-        Inputs in = {scratch.r, scratch.w, scratch.k, scratch.v, scratch.a, scratch.b};
-        scan(state, size, in, stop - start, scratch.y);
-        for (int64_t t = start; t < stop; ++t) finish(head, place, t - start);
+        int64_t at = (start - origin) * size;
+        Inputs in = {scratch.r + at, scratch.w + at, scratch.k + at,
+                     scratch.v + at, scratch.a + at, scratch.b + at};
+        scan(state, size, in, stop - start, scratch.y + at);
         if (stop == s.start + s.length) turn(state, stored_state(s.row, head), size);
     }
 
-    // One sequence's tokens through the heads of one unit.
-    void run(int64_t unit, const Segment& s) {
+    // `s`: the sequence that token `start` belongs to; returns that of token `stop`.
+    const Segment* chunk_of_head(int64_t head, int64_t place, const Segment* s, int64_t start,
+                                 int64_t stop) {
+        float* state = scratch.states + place * size * size;
+        expand_low_ranks(head, start, stop);
+        for (int64_t t = start; t < stop; ++t) prepare(head, t, t - start);
+        for (int64_t from = start; from < stop;) {
+            int64_t end = s->start + s->length, to = end < stop ? end : stop;
+            if (to < stop) ask_for(stored_state(s[1].row, head), size * size);
+            scan_part(head, state, *s, start, from, to);
+            if (to == end) ++s;
+            from = to;
+        }
+        for (int64_t t = start; t < stop; ++t) finish(head, place, t - start);
+        return s;
+    }
+
+    // The tokens of sequences `s` to `end`, which lie side by side, through the heads of one unit.
+    void run(int64_t unit, const Segment* s, const Segment* end) {
+        if (s == end) return;
         int64_t first = unit * unit_heads, last = first + unit_heads;
         if (last > model.sizes.heads) last = model.sizes.heads;
-        int64_t width = (last - first) * size, stop = s.start + s.length;
-        for (int64_t from = s.start; from < stop; from += CHUNK) {
+        int64_t width = (last - first) * size, stop = end[-1].start + end[-1].length;
+        for (int64_t from = s->start; from < stop; from += CHUNK) {
             int64_t to = from + CHUNK < stop ? from + CHUNK : stop;
-            for (int64_t h = first; h < last; ++h) chunk_of_head(h, h - first, s, from, to);
+            const Segment* next = s;
+            for (int64_t h = first; h < last; ++h) next = chunk_of_head(h, h - first, s, from, to);
+            s = next;
             for (int64_t t = from; t < to; ++t) put_unit(unit, t, t - from, width);
         }
     }
