@@ -48,6 +48,8 @@ inline void multiply(const Matrix& m, const Activations& x, int64_t first, int64
                      int64_t start, int64_t stop, Put put) {
     int most_blocks = m.is_int8 ? FINE_BLOCKS : HALF_BLOCKS;
     int most_tokens = m.is_int8 ? FINE_TOKENS : HALF_TOKENS;
+    // Then the weights' way from memory takes longest, and one stream is fetched ahead best.
+    if (stop - start == 1) most_blocks = 1;
     alignas(64) float out[MOST_TOKENS][MOST_ROWS];
     for (int64_t block = first, blocks; block < last; block += blocks) {
         blocks = last - block < most_blocks ? 1 : most_blocks;

@@ -18,6 +18,7 @@ using rwkv::Matrix;
 
 constexpr int MOST_TOKENS = 8;
 constexpr int MOST_ROWS = 2 * BLOCK;
+constexpr int AHEAD = 4096;  // bytes that are fetched before they are needed
 constexpr int PARTS = BLOCK / LANES;
 
 // ---- bf16
@@ -38,6 +39,7 @@ void half_tile(const Matrix& m, const Activations& x, int64_t block, int64_t tok
     for (int64_t k = 0; k < m.depth; k += 2) {
         __m512bh row[B];
         for (int b = 0; b < B; ++b) row[b] = (__m512bh)_mm512_load_si512(w[b] + k * BLOCK);
+        if (T == 1 && B == 1) __builtin_prefetch(w[0] + k * BLOCK + AHEAD / 2);
         for (int t = 0; t < T; ++t) {
             __m512bh pair = (__m512bh)_mm512_set1_epi32(load_as<int32_t>(in[t] + k));
             for (int b = 0; b < B; ++b) total[b][t] = _mm512_dpbf16_ps(total[b][t], row[b], pair);
@@ -106,6 +108,7 @@ void fine_tile(const Matrix& m, const Activations& x, int64_t block, int64_t tok
         for (int64_t k = g * GROUP; k < (g + 1) * GROUP; k += 4) {
             __m512i row[B];
             for (int b = 0; b < B; ++b) row[b] = _mm512_load_si512(w[b] + k * BLOCK);
+            if (T == 1 && B == 1) __builtin_prefetch(w[0] + k * BLOCK + AHEAD);
             for (int t = 0; t < T; ++t) {
                 __m512i h = _mm512_set1_epi32(load_as<int32_t>(in[t] + k));
                 __m512i l = _mm512_set1_epi32(load_as<int32_t>(in[t] + x.depth + k));
