@@ -6,7 +6,9 @@
 namespace {
 
 typedef void (*Tile)(const Matrix&, const Activations&, int64_t block, int64_t token,
-                     float (*out)[MOST_ROWS]);
+                     int64_t ahead, float (*out)[MOST_ROWS]);
+
+constexpr int64_t AHEAD = 4096;  // bytes
 
 template <int B>
 Tile half_tile_of(int tokens) {
@@ -48,14 +50,17 @@ inline void multiply(const Matrix& m, const Activations& x, int64_t first, int64
                      int64_t start, int64_t stop, Put put) {
     int most_blocks = m.is_int8 ? FINE_BLOCKS : HALF_BLOCKS;
     int most_tokens = m.is_int8 ? FINE_TOKENS : HALF_TOKENS;
-    // Then the weights' way from memory takes longest, and one stream is fetched ahead best.
-    if (stop - start == 1) most_blocks = 1;
+    int64_t size = m.depth * UNIT * (m.is_int8 ? 1 : 2);
+    // Where the first tile is the last one, weights come straight from memory, a little ahead;
+    // otherwise the last one has the time to ask for all that the next blocks' first one needs.
+    int64_t ahead = stop - start <= most_tokens ? AHEAD : size;
     alignas(64) float out[MOST_TOKENS][MOST_ROWS];
     for (int64_t block = first, blocks; block < last; block += blocks) {
         blocks = last - block < most_blocks ? 1 : most_blocks;
         for (int64_t token = start, tokens; token < stop; token += tokens) {
             tokens = stop - token < most_tokens ? stop - token : most_tokens;
-            tile_of(m.is_int8, int(blocks), int(tokens))(m, x, block, token, out);
+            tile_of(m.is_int8, int(blocks), int(tokens))(m, x, block, token,
+                                                         token + tokens == stop ? ahead : 0, out);
             for (int64_t b = 0; b < blocks; ++b)
                 for (int64_t t = 0; t < tokens; ++t)
                     put(token + t, (block + b) * BLOCK, out[t] + b * BLOCK);

@@ -9,22 +9,35 @@
 
 namespace rwkv {
 
-constexpr int BLOCK = 16;   // rows of a matrix that lie interleaved
+constexpr int BLOCK = 16;   // rows of a matrix whose sums are kept in one register, or a few
+constexpr int UNIT = 32;    // rows that lie interleaved: two blocks, so that one stream feeds both
 constexpr int GROUP = 64;   // inputs that share a scale in int8, and of an activation
 constexpr int PAIRS = 32;   // the depth of a bf16 matrix is padded to a multiple of this
 constexpr int CHUNK = 32;   // tokens whose per-head intermediates are kept at once
 constexpr int PASS = 256;   // most tokens of one pass
 constexpr int MIXES = 6;    // r, w, k, v, a, g
 
-// bf16: half [blocks][depth/2][BLOCK][2].
-// int8: bytes [blocks][depth/4][BLOCK][4] hold value + 128; scales [blocks][depth/GROUP][BLOCK] are
-// bf16. Padding is zero in value.
+// bf16: half [units][depth/2][UNIT][2].
+// int8: bytes [units][depth/4][UNIT][4] hold value + 128; scales [units][depth/GROUP][UNIT] are bf16.
+// Padding is zero in value; `blocks` leaves out one that would be padding alone.
 struct Matrix {
     int64_t rows = 0, cols = 0, blocks = 0, depth = 0;
     bool is_int8 = false;
     uint16_t* half = nullptr;
     uint8_t* bytes = nullptr;
     uint16_t* scales = nullptr;
+
+    // The first value of a block; input k of its first row is k * UNIT values further on
+    // for k a multiple of 2 (bf16) or 4 (int8).
+    const uint16_t* half_block(int64_t block) const {
+        return half + block / 2 * depth * UNIT + block % 2 * BLOCK * 2;
+    }
+    const uint8_t* byte_block(int64_t block) const {
+        return bytes + block / 2 * depth * UNIT + block % 2 * BLOCK * 4;
+    }
+    const uint16_t* block_scales(int64_t block, int64_t group) const {
+        return scales + (block / 2 * (depth / GROUP) + group) * UNIT + block % 2 * BLOCK;
+    }
 };
 
 struct Norm {

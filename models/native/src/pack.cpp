@@ -73,12 +73,12 @@ uint16_t to_bf16(float x) {
 
 Matrix pack_half(const Source& from, Arena& arena) {
     Matrix m = outline(from, PAIRS);
-    m.half = arena.array<uint16_t>(m.blocks * m.depth * BLOCK);
+    m.half = arena.array<uint16_t>(round_up(m.rows, UNIT) * m.depth);
     for (int64_t r = 0; r < m.rows; ++r) {
-        uint16_t* block = m.half + r / BLOCK * m.depth * BLOCK;
+        uint16_t* unit = m.half + r / UNIT * m.depth * UNIT;
         for (int64_t c = 0; c < m.cols; ++c) {
             float x = from.data[r * from.row_stride + c * from.column_stride];
-            block[(c / 2 * BLOCK + r % BLOCK) * 2 + c % 2] = to_bf16(x);
+            unit[(c / 2 * UNIT + r % UNIT) * 2 + c % 2] = to_bf16(x);
         }
     }
     return m;
@@ -87,9 +87,9 @@ Matrix pack_half(const Source& from, Arena& arena) {
 Matrix pack_int8(const Source& from, Arena& arena) {
     Matrix m = outline(from, GROUP);
     m.is_int8 = true;
-    int64_t groups = m.depth / GROUP, bytes = m.blocks * m.depth * BLOCK;
+    int64_t groups = m.depth / GROUP, bytes = round_up(m.rows, UNIT) * m.depth;
     m.bytes = arena.array<uint8_t>(bytes);
-    m.scales = arena.array<uint16_t>(m.blocks * groups * BLOCK);
+    m.scales = arena.array<uint16_t>(round_up(m.rows, UNIT) * groups);
     std::memset(m.bytes, 128, size_t(bytes));
     for (int64_t r = 0; r < m.rows; ++r) {
         for (int64_t g = 0; g < groups; ++g) {
@@ -98,12 +98,12 @@ Matrix pack_int8(const Source& from, Arena& arena) {
             // A little up, so that the rounded scale still reaches the largest value.
             uint16_t stored = to_bf16(most / 127.0f * 1.002f);
             float scale = widen(stored), inverse = scale > 0 ? 1.0f / scale : 0.0f;
-            m.scales[(r / BLOCK * groups + g) * BLOCK + r % BLOCK] = stored;
-            uint8_t* to = m.bytes + (r / BLOCK * groups + g) * GROUP * BLOCK + r % BLOCK * 4;
+            m.scales[(r / UNIT * groups + g) * UNIT + r % UNIT] = stored;
+            uint8_t* to = m.bytes + (r / UNIT * groups + g) * GROUP * UNIT + r % UNIT * 4;
             for (int i = 0; i < GROUP; ++i) {
                 float q = std::nearbyintf(values[i] * inverse);
                 q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
-                to[i / 4 * BLOCK * 4 + i % 4] = uint8_t(int(q) + 128);
+                to[i / 4 * UNIT * 4 + i % 4] = uint8_t(int(q) + 128);
             }
         }
     }
