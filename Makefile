@@ -62,8 +62,8 @@ docs: $(VENV)/.runtime ## Rewrite config.toml and docs/config.md from the schema
 	$(BIN)/python -m server.config .
 
 .PHONY: bench
-bench: $(VENV)/.develop $(VENV)/.native ## Measure speed and memory
-	$(BIN)/python -m tests.bench $(ARGS)
+bench: $(VENV)/.native ## Measure speed and memory
+	@exec $(BIN)/rwkv-server bench $(ARGS)
 
 # Machines with a GPU often bring a Python with CUDA's torch and no network: the first interpreter
 # that has all it takes is used as it is, and $(VENV) is set up only when there is none.

@@ -104,12 +104,15 @@ class Model(Protocol):
         """The state of `batch` sequences before their first token, on the model's device."""
         ...
 
-    def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:
+    def forward(
+        self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Tensor:
         """Feed every sequence its next tokens; return the logits after its last one.
 
         tokens: int64 [T], the sequences' tokens one after the other; lengths: B positive
         counts that add up to T; state: B sequences, updated in place. Any mix of lengths is
         one ragged batch, fastest when the sequences with a single token come first.
-        Returns float32 [B,V] on the model's device.
+        Returns float32 [B,V] on the model's device; with `every` the logits after each token,
+        [T,V].
         """
         ...

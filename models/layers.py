@@ -5,8 +5,9 @@ everything next to the wkv state is float32. A generation's file adds its time-m
 a block is built from named tensors.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -14,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models import initial
 from models.base import ModelSpec, State
 from models.ragged import RaggedBatch
 
@@ -21,6 +23,7 @@ LAYER_NORM_EPS = 1e-5
 GROUP_NORM_EPS = 64e-5
 CHUNK_SIZE = 32
 RESCALE_EVERY = 6  # layers after which float16 halves what flows between the blocks
+_ADDING = re.compile(r"blocks\.(\d+)\.(att\.output|ffn\.value)\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +150,8 @@ class Block:
 class Network(ABC):
     """Embedding, blocks and head: models.base.Model, but for how a block is built.
 
-    `tensors` has the official names; matrices in the wanted number format and everything on
-    the wanted device already. They are the network's own from here on: block 0's ln0 is applied
-    to the embedding once, and float16 rescales matrices in place.
+    `tensors` has the official names, and what `prepared` made of them. Networks never write to
+    them, so that those of one checkpoint with different adapters may share them.
     """
 
     rescales: ClassVar[bool] = True
@@ -158,13 +160,34 @@ class Network(ABC):
     def __init__(self, spec: ModelSpec, tensors: Mapping[str, Tensor]) -> None:
         weights = Weights(tensors)
         self._spec = spec
+        self.tensors = tensors
         self._head = tensors["head.weight"]
-        self._embedding = weights.norm("blocks.0.ln0")(tensors["emb.weight"])
+        self._embedding = tensors["emb.weight"]
         self._halves = self.rescales and self.dtype == torch.float16
-        if self._halves:
-            _rescale(weights, spec.layers)
+        self._wkv = initial.wkv(tensors, spec)
         self._blocks = [self._block(weights.under(f"blocks.{i}.")) for i in range(spec.layers)]
         self._ln_out = weights.norm("ln_out")
+
+    @classmethod
+    def prepared(cls, name: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        """What a network keeps of a tensor, which may be written to.
+
+        tensors: a checkpoint's, in the wanted number format and on the wanted device. Block 0's
+        ln0 is applied to the embedding once and for all, and in float16 later layers add less,
+        by as much as what they add it to has been halved.
+        """
+        tensor = tensors[name]
+        if name == "emb.weight":
+            return Weights(tensors).norm("blocks.0.ln0")(tensor)
+        if cls.rescales and tensor.dtype == torch.float16 and (adding := _ADDING.fullmatch(name)):
+            return tensor.div_(2 ** (int(adding[1]) // RESCALE_EVERY))
+        return tensor
+
+    @staticmethod
+    def affected(names: Collection[str]) -> set[str]:
+        """Which tensors have to be prepared anew when those called `names` are others."""
+        first_norm = {name for name in names if name.startswith("blocks.0.ln0.")}
+        return {*names, "emb.weight"} if first_norm else set(names)
 
     @property
     def spec(self) -> ModelSpec:
@@ -181,14 +204,19 @@ class Network(ABC):
     def new_state(self, batch: int) -> State:
         shift = (self._spec.layers, batch, self._spec.width)
         wkv = (self._spec.layers, batch, *self._wkv_shape())
-        return State(
+        state = State(
             att_shift=torch.zeros(shift, dtype=self.dtype, device=self.device),
             wkv=torch.zeros(wkv, dtype=torch.float32, device=self.device),
             ffn_shift=torch.zeros(shift, dtype=self.dtype, device=self.device),
         )
+        if self._wkv is not None:
+            state.wkv.copy_(self._wkv.unsqueeze(1).expand_as(state.wkv))
+        return state
 
     @torch.inference_mode()
-    def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:
+    def forward(
+        self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Tensor:
         step = Step(RaggedBatch.of(lengths, chunk_size=CHUNK_SIZE, device=self.device))
         x = self._embedding[tokens.to(self.device)]
         for i, block in enumerate(self._blocks):
@@ -196,7 +224,7 @@ class Network(ABC):
             x = x + block.channel_mix(block.ln2(x), step.batch, state.ffn_shift[i])
             if self._halves and (i + 1) % RESCALE_EVERY == 0:
                 x = x / 2
-        return F.linear(self._ln_out(x[step.batch.ends]), self._head).float()
+        return F.linear(self._ln_out(x if every else x[step.batch.ends]), self._head).float()
 
     def _block(self, weights: Weights) -> Block:
         return Block(
@@ -217,10 +245,3 @@ class Network(ABC):
     @abstractmethod
     def _channel_mix(self, weights: Weights) -> ChannelMix:
         """From `blocks.i.ffn.`."""
-
-
-def _rescale(weights: Weights, layers: int) -> None:
-    """Shrink what later layers add as much as what they add it to has been halved."""
-    for i in range(RESCALE_EVERY, layers):
-        for name in ("att.output.weight", "ffn.value.weight"):
-            weights[f"blocks.{i}.{name}"].div_(2 ** (i // RESCALE_EVERY))

@@ -1,13 +1,16 @@
-"""From a checkpoint file to a model that is ready to run."""
+"""From a checkpoint file to a model that is ready to run, with an adapter in it or without."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from models import adapters, initial
+from models.adapters import Adapter, AdapterError
 from models.backends import Backend
-from models.base import CheckpointError, Model
+from models.base import CheckpointError, Model, ModelSpec
 from models.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
 from models.layers import Network
 from models.native.choice import runs_natively
@@ -16,9 +19,9 @@ from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
 from models.rwkv7 import Rwkv7
-from models.tensors import LazyTensors, outlines
+from models.tensors import LazyTensors
 
-__all__ = ["find_checkpoint", "load"]
+__all__ = ["find_checkpoint", "load", "number_format", "resident_bytes"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
@@ -49,40 +52,97 @@ def load(
     backend: Backend,
     dtype: str = "auto",
     progress: Progress = _no_progress,
+    adapter: Adapter | None = None,
+    base: Model | None = None,
 ) -> Model:
     """Load a checkpoint of RWKV-4 to RWKV-7.
 
     path: a checkpoint file of any layout, the index of one in several files, or a folder with
-    one. dtype: auto, float32, bf16, fp16 or int8; RWKV-7 in bf16 and int8 runs in the native
-    library on the CPU. Raises CheckpointError with one sentence when it cannot be served,
-    BackendError when the environment forces an instruction set that is not there.
+    one. dtype: auto, float32, bf16, fp16 or int8; on the CPU, RWKV-7 in bf16 or int8 is a
+    NativeRwkv7. adapter: merged into the weights, and into the fingerprint; not a tuned initial
+    state. base: a model that this function made of the same checkpoint, in the same number format
+    and on the same device: tensors that the adapter leaves alone are shared with it; any other
+    model, or a native one, is of no use, and of no harm. Raises CheckpointError with one sentence
+    when the checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when
+    the environment forces an instruction set that is not there.
     """
     found = open_checkpoint(path)
     backend.fit(found.spec.parameters)
-    chosen = _dtype(dtype, backend, found.spec.parameters)
+    chosen = number_format(dtype, backend, found.spec.parameters)
+    network = _NETWORKS[found.spec.generation]
     try:
+        changes = adapters.changes(adapter, found.tensors) if adapter else {}
         if runs_natively(found.spec, backend.device, chosen):
-            return _native(found, chosen, progress)
-        tensors = _convert(found.tensors, backend, chosen, progress)
+            return _native(found, _spec(found.spec, adapter), changes, chosen, progress)
+        shared = _shared(base, found.spec, backend, chosen)
+        touched = network.affected(changes)
+        names = [name for name in found.tensors if name in touched or name not in shared]
+        tensors = {**shared}
+        tensors |= _convert(found.tensors, names, changes, backend, chosen, progress)
+    except AdapterError:
+        raise
     except CheckpointError as error:
         raise CheckpointError(f"{found.path} cannot be served: {error}") from error
-    return _NETWORKS[found.spec.generation](found.spec, tensors)
+    for name in names:
+        tensors[name] = network.prepared(name, tensors)
+    return network(_spec(found.spec, adapter), tensors)
 
 
-def _native(found: Checkpoint, dtype: torch.dtype, progress: Progress) -> Model:
-    total = sum(outline.nbytes for outline in outlines(found.tensors).values())
-    done = 0
+def _native(
+    found: Checkpoint,
+    spec: ModelSpec,
+    changes: Mapping[str, adapters.Change],
+    dtype: torch.dtype,
+    progress: Progress,
+) -> Model:
+    total = sum(found.tensors.outline(name).nbytes for name in found.tensors)
 
-    def packed(nbytes: int) -> None:
-        nonlocal done
-        done += nbytes
+    def named() -> Iterator[tuple[str, Tensor]]:
+        done = 0
         progress(done, total)
+        for name in found.tensors:
+            original = found.tensors[name].detach()
+            yield name, changes[name](original) if name in changes else original
+            done += original.nbytes
+            progress(done, total)
 
-    packed(0)
-    return NativeRwkv7(found.spec, found.tensors, dtype, torch.get_num_threads(), packed)
+    begin = initial.wkv(found.tensors, found.spec)
+    return NativeRwkv7(spec, named(), dtype, torch.get_num_threads(), begin)
 
 
-def _dtype(name: str, backend: Backend, parameters: int) -> torch.dtype:
+def resident_bytes(models: Iterable[Model]) -> int:
+    """Memory of the weights of models that `load` made; what they share counts once.
+
+    The few vectors that a model keeps in float32 besides are left out: a thousandth of it.
+    """
+    models = list(models)
+    packed = {id(m): m.resident_bytes for m in models if isinstance(m, NativeRwkv7)}
+    storages = {
+        (tensor.device, tensor.untyped_storage().data_ptr()): tensor.untyped_storage().nbytes()
+        for model in models
+        if isinstance(model, Network)
+        for tensor in model.tensors.values()
+    }
+    return sum(storages.values()) + sum(packed.values())
+
+
+def _spec(spec: ModelSpec, adapter: Adapter | None) -> ModelSpec:
+    if adapter is None:
+        return spec
+    return replace(spec, fingerprint=adapters.merged_fingerprint(spec, adapter))
+
+
+def _shared(
+    base: Model | None, spec: ModelSpec, backend: Backend, dtype: torch.dtype
+) -> Mapping[str, Tensor]:
+    """The tensors that a new model of this kind can have in common with `base`."""
+    if not isinstance(base, Network) or base.spec.fingerprint != spec.fingerprint:
+        return {}
+    return base.tensors if (base.device, base.dtype) == (backend.device, dtype) else {}
+
+
+def number_format(name: str, backend: Backend, parameters: int) -> torch.dtype:
+    """What `load` makes of its `dtype` for a model of that many parameters."""
     if name != "auto":
         return _DTYPES[name]
     if backend.device.type == "cpu" and parameters < _SMALL_MODEL:
@@ -91,16 +151,23 @@ def _dtype(name: str, backend: Backend, parameters: int) -> torch.dtype:
 
 
 def _convert(
-    tensors: LazyTensors, backend: Backend, dtype: torch.dtype, progress: Progress
+    tensors: LazyTensors,
+    names: list[str],
+    changes: Mapping[str, adapters.Change],
+    backend: Backend,
+    dtype: torch.dtype,
+    progress: Progress,
 ) -> dict[str, Tensor]:
-    total = sum(outline.nbytes for outline in outlines(tensors).values())
+    total = sum(tensors.outline(name).nbytes for name in names)
     done = 0
     progress(done, total)
     converted = {}
-    for name in tensors:
-        tensor = tensors[name]
+    for name in names:
+        original = tensors[name].detach()
+        tensor = changes[name](original) if name in changes else original
+        wanted = torch.float32 if initial.holds(name) else dtype  # as it is in a State
         # A copy, so that nothing refers to the mapped file: it may be replaced while we run.
-        converted[name] = tensor.to(device=backend.device, dtype=dtype, copy=True).contiguous()
-        done += tensor.nbytes
+        converted[name] = tensor.to(device=backend.device, dtype=wanted, copy=True).contiguous()
+        done += original.nbytes
         progress(done, total)
     return converted

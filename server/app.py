@@ -1,36 +1,28 @@
 """Composition root: from settings to an application that is ready to be run."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from fastapi import FastAPI
 
 from models import loader
-from models.backends import BackendError, select
-from models.base import CheckpointError, Model
-from models.tokenizer import Tokenizer, TokenizerError, beside, load
+from server import loading
 from server.api.build import build_api
 from server.api.context import Context
+from server.chat.catalogue import Catalogue, Progress
 from server.chat.service import ChatService, ServedModel
-from server.chat.template import TemplateError, find_template
-from server.config import EngineSettings, ModelSettings, Settings
+from server.config import Settings
 from server.engine.client import EngineClient
-from server.engine.engine import Engine
-from server.hub import HubError, find
+from server.engine.snapshot import Snapshot
+from server.loading import StartError
 from server.session import SessionManager, SnapshotStore
 
-log = logging.getLogger(__name__)
+__all__ = ["App", "StartError", "build"]
 
-Progress = Callable[[int, int], None]
 _POLL_S = 0.05
-
-
-class StartError(Exception):
-    """What was asked for cannot be served; the message is one sentence for the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +31,18 @@ class App:
 
     settings: Settings
     context: Context
-    engine: EngineClient
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.context.catalogue
 
     @property
     def service(self) -> ChatService:
-        return self.context.service
+        """The first model's."""
+        return self.catalogue.first
 
     def api(self) -> FastAPI:
-        """The HTTP application, which starts and stops the engine with itself."""
+        """The HTTP application, which starts and stops the engines with itself."""
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,8 +53,8 @@ class App:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The engine answers within this block."""
-        self.engine.start()
+        """The models answer within this block."""
+        self.catalogue.start()
         try:
             yield
         finally:
@@ -68,68 +64,50 @@ class App:
         """Refuse new answers, let running ones go on for `grace_s`, then end them with an error."""
         self.context.stopping = True
         for _ in range(int(grace_s / _POLL_S)):
-            if not self.engine.in_flight:
+            if not self.catalogue.in_flight:
                 break
             await asyncio.sleep(_POLL_S)
-        await self.engine.stop()
+        await self.catalogue.stop()
 
 
 def build(settings: Settings, progress: Progress = lambda done, total: None) -> App:
-    """Load all that the settings name. Raises StartError, with nothing left running."""
+    """Load the first model that the settings name, and look at all others.
+
+    Raises StartError, with nothing left running.
+    """
     try:
-        served, model = _load(settings.model, progress)
-    except (BackendError, CheckpointError, HubError, TemplateError, TokenizerError) as error:
+        offers = loading.offers(settings)
+        first = offers[0].load(None, progress)
+    except loading.UNUSABLE as error:
         raise StartError(str(error)) from error
-    engine = _engine(settings.engine, model, served.tokenizer)
-    service = ChatService(
-        served,
-        engine,
-        SessionManager(SnapshotStore(settings.sessions.memory_bytes)),
-        default_max_tokens=settings.engine.default_max_tokens,
-        max_prompt_tokens=settings.engine.max_prompt_tokens,
+    sessions = SessionManager(SnapshotStore(settings.sessions.memory_bytes))
+    catalogue = Catalogue(
+        offers,
+        first,
+        serve=partial(_service, settings, sessions),
+        measure=loader.resident_bytes,
+        budget_bytes=settings.engine.models_bytes,
     )
     context = Context(
-        service,
+        catalogue,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
     )
-    return App(settings, context, engine)
+    return App(settings, context)
 
 
-def _load(settings: ModelSettings, progress: Progress) -> tuple[ServedModel, Model]:
-    find_template(settings.template)  # a wrong name is told before minutes of loading
-    found = find(settings.path)
-    path = loader.find_checkpoint(found.path)
-    backend = select(settings.device, settings.threads)
-    model = loader.load(path, backend, settings.dtype, progress)
-    template = find_template(settings.template, model.spec.generation, model.spec.vocab_size)
-    served = ServedModel(
-        id=settings.id or found.id,
-        spec=model.spec,
-        dtype=str(model.dtype).removeprefix("torch."),
-        tokenizer=load(_tokenizer_path(settings, path), model.spec.vocab_size),
-        template=template,
-        keep_thinking=settings.keep_thinking,
-    )
-    log.info(
-        "loaded %s: %d parameters as %s, tokenizer %s, template %s",
-        *(served.id, served.spec.parameters, served.dtype, served.tokenizer.name, template.name),
-    )
-    return served, model
-
-
-def _tokenizer_path(settings: ModelSettings, checkpoint: Path) -> Path | None:
-    """The file that was named, else what lies beside the checkpoint; None is World."""
-    if settings.tokenizer is not None:
-        return Path(settings.tokenizer)
-    return beside(checkpoint)
-
-
-def _engine(settings: EngineSettings, model: Model, tokenizer: Tokenizer) -> EngineClient:
-    engine = Engine(
+def _service(
+    settings: Settings,
+    sessions: SessionManager,
+    model: ServedModel,
+    engine: EngineClient,
+    beginning: Snapshot | None,
+) -> ChatService:
+    return ChatService(
         model,
-        max_slots=settings.max_slots,
-        prefill_chunk=settings.prefill_chunk,
-        forbidden_ids=tokenizer.padding_ids(model.spec.vocab_size),
+        engine,
+        sessions,
+        default_max_tokens=settings.engine.default_max_tokens,
+        max_prompt_tokens=settings.engine.max_prompt_tokens,
+        beginning=beginning,
     )
-    return EngineClient(engine, capacity=settings.max_slots + settings.max_queue)

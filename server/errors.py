@@ -25,9 +25,16 @@ class NotFound(RequestError):
 class Overloaded(RequestError):
     """Slots and queue are full, or the server is stopping: worth another try."""
 
-    def __init__(self, message: str, *, retry_after_s: int) -> None:
-        super().__init__(message, code="overloaded")
+    def __init__(self, message: str, *, retry_after_s: int, code: str = "overloaded") -> None:
+        super().__init__(message, code=code)
         self.retry_after_s = retry_after_s
+
+
+class ModelUnavailable(Overloaded):
+    """A model that is served but cannot be loaded now: no room for it, or its files are broken."""
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, code="model_unavailable")
 
 
 class AnswerFailed(RequestError):

@@ -28,14 +28,22 @@ class CountingModel:
         shift = torch.zeros(1, batch, 4)
         return State(shift, torch.zeros(1, batch, 1, 4, 4), shift.clone())
 
-    def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:
+    def forward(
+        self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Tensor:
         if self.fail_on is not None and self.fail_on in tokens:
             raise RuntimeError("forward broke")
         self.steps.append(tuple(lengths))
-        sums = torch.stack([part.sum() for part in tokens.split(list(lengths))])
-        state.wkv[0, :, 0, 0, 0] += sums
-        logits = torch.full((len(sums), self.spec.vocab_size), -1e4)
-        logits[range(len(sums)), state.wkv[0, :, 0, 0, 0].long() % self.spec.vocab_size] = 0
+        parts = tokens.split(list(lengths))
+        before = state.wkv[0, :, 0, 0, 0].clone()
+        sums = torch.cat(
+            [start + part.cumsum(0) for start, part in zip(before, parts, strict=True)]
+        )
+        ends = torch.tensor(lengths).cumsum(0) - 1
+        state.wkv[0, :, 0, 0, 0] = sums[ends]
+        shown = sums if every else sums[ends]
+        logits = torch.full((len(shown), self.spec.vocab_size), -1e4)
+        logits[range(len(shown)), shown.long() % self.spec.vocab_size] = 0
         return logits
 
 
@@ -95,14 +103,20 @@ class WritingModel(CountingModel):
         self.script = script
         self.fed: list[int] = []
 
-    def forward(self, tokens: Tensor, lengths: Sequence[int], state: State) -> Tensor:
+    def forward(
+        self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Tensor:
         super().forward(tokens, lengths, state)
         self.fed += tokens.tolist()
         since = state.wkv[0, :, 0, 0, 1]
+        counts: list[list[int]] = []
         for row, part in enumerate(tokens.split(list(lengths))):
+            counts.append([])
             for token in part.tolist():
                 since[row] = 0 if token == ord(":") + 1 else since[row] + 1
-        return torch.stack([self._logits(int(count)) for count in since])
+                counts[-1].append(int(since[row]))
+        shown = [count for row in counts for count in (row if every else row[-1:])]
+        return torch.stack([self._logits(count) for count in shown])
 
     def _logits(self, place: int) -> Tensor:
         logits = torch.full((self.spec.vocab_size,), -1e4)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from models import initial
 from models.base import ModelSpec
 from models.detect import rwkv4, rwkv5, rwkv6, rwkv7
 from models.detect.fingerprint import fingerprint
@@ -11,7 +12,7 @@ from models.detect.generation import generation
 from models.detect.shapes import check, layers, matrix
 from models.tensors import outlines
 
-__all__ = ["detect"]
+__all__ = ["check", "detect"]
 
 _EXPECTED = {"4": rwkv4, "5.0": rwkv5, "5.1": rwkv5, "5.2": rwkv5, "6": rwkv6, "7": rwkv7}
 
@@ -37,5 +38,5 @@ def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
         parameters=sum(tensor.numel() for tensor in known.values()),
         fingerprint=fingerprint(tensors),
     )
-    check(known, _EXPECTED[found].shapes(known, spec))
+    check(known, _EXPECTED[found].shapes(known, spec) | initial.shapes(known, spec))
     return spec

@@ -26,6 +26,7 @@ _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv_available": (c_char_p, []),
     "rwkv7_new": (c_void_p, [Integers, c_int, c_char_p, c_int]),
     "rwkv7_free": (None, [c_void_p]),
+    "rwkv7_bytes": (c_int64, [c_void_p]),
     "rwkv7_put": (c_char_p, [c_void_p, c_char_p, Floats, c_int64, c_int64]),
     "rwkv7_ready": (c_char_p, [c_void_p]),
     "rwkv7_forward": (

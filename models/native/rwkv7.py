@@ -8,7 +8,7 @@ models.rwkv7.Rwkv7. Shape letters: see models/base.py.
 
 import ctypes
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,14 +17,12 @@ from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
 from models.native.library import Floats, Integers, chosen_isa, library
 
-Progress = Callable[[int], None]
-"""Called with the bytes of each tensor that was packed."""
-
 
 class NativeRwkv7:
     """A loaded RWKV-7 checkpoint; implements models.base.Model.
 
-    tensors: by official names, on the CPU; each is packed and not referred to afterwards.
+    tensors: with their official names, on the CPU; each is packed and not referred to afterwards.
+    begin: the wkv that sequences begin with, [L,H,N,N]; None is zeros.
     dtype: torch.bfloat16 or torch.int8. threads: how many compute, the caller among them; they
     end with the model. A sequence's logits are the same to the bit whatever `threads` is and
     whatever else is in the step. Raises BackendError when the library cannot be used.
@@ -33,19 +31,18 @@ class NativeRwkv7:
     def __init__(
         self,
         spec: ModelSpec,
-        tensors: Mapping[str, Tensor],
+        tensors: Iterable[tuple[str, Tensor]],
         dtype: torch.dtype,
         threads: int,
-        progress: Progress = lambda _: None,
+        begin: Tensor | None = None,
     ) -> None:
-        self._spec, self._dtype = spec, dtype
+        self._spec, self._dtype, self._begin = spec, dtype, begin
         self.isa = chosen_isa()
         self._library = _loaded()
         self._handle = self._new(threads)
         weakref.finalize(self, self._library.rwkv7_free, self._handle)
-        for name in tensors:
-            self._put(name, tensors[name])
-            progress(tensors[name].nbytes)
+        for name, tensor in tensors:
+            self._put(name, tensor)
         _check(self._library.rwkv7_ready(self._handle))
 
     def _new(self, threads: int) -> int:
@@ -77,14 +74,22 @@ class NativeRwkv7:
     def dtype(self) -> torch.dtype:
         return self._dtype
 
+    @property
+    def resident_bytes(self) -> int:
+        """Memory of the packed weights and of what the library computes in."""
+        return int(self._library.rwkv7_bytes(self._handle))
+
     def new_state(self, batch: int) -> State:
         """See models.base.Model."""
         spec = self._spec
-        return State(
+        state = State(
             att_shift=torch.zeros(spec.layers, batch, spec.width),
             wkv=torch.zeros(spec.layers, batch, spec.heads, spec.head_size, spec.head_size),
             ffn_shift=torch.zeros(spec.layers, batch, spec.width),
         )
+        if self._begin is not None:
+            state.wkv.copy_(self._begin.unsqueeze(1).expand_as(state.wkv))
+        return state
 
     def forward(
         self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False

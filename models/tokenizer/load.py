@@ -1,9 +1,10 @@
-"""The tokenizer that belongs to a model: the built-in World one, or a file given beside it."""
+"""The tokenizer that belongs to a model: a built-in one, or a file given beside it."""
 
 from pathlib import Path
 
 from models.tokenizer.base import Tokenizer, TokenizerError
 from models.tokenizer.bpe import BpeTokenizer
+from models.tokenizer.builtin import BYTES_NAME, IDS_NAME, IdsTokenizer, byte_tokenizer
 from models.tokenizer.vocabulary import (
     VocabularyTokenizer,
     read_vocabulary,
@@ -14,19 +15,23 @@ from models.tokenizer.world import WORLD_FINGERPRINT, WORLD_NAME, world, world_e
 _WORLD_ROWS = (65_529, 65_530, 65_536)
 
 
-def load(path: Path | None, vocab_size: int) -> Tokenizer:
+def load(source: Path | str | None, vocab_size: int) -> Tokenizer:
     """The tokenizer for a model with `vocab_size` rows.
 
-    Without a path this is World, if the rows are as many as World models have. A path is a
+    A string is the name of a built-in one (`world`, `bytes`, `ids`) or else a path. Without a
+    source this is World, if the rows are as many as World models have. A path is a
     `tokenizer.json`, a vocabulary in the World format (`.txt`), or a directory that holds one.
     Raises `TokenizerError` when there is none, or when its ids do not fit the model.
     """
-    if path is None:
+    if source is None or source == "world":
         return _world_of_size(vocab_size)
-    tokenizer = _from_file(_resolve(path), vocab_size)
+    if source == IDS_NAME:
+        return IdsTokenizer()
+    is_bytes = source == BYTES_NAME
+    tokenizer = byte_tokenizer() if is_bytes else _from_file(_resolve(Path(source)), vocab_size)
     if tokenizer.vocab_size > vocab_size:
         raise TokenizerError(
-            f"{path} has ids up to {tokenizer.vocab_size - 1:,} but the model has only "
+            f"{source} has ids up to {tokenizer.vocab_size - 1:,} but the model has only "
             f"{vocab_size:,} tokens; give the tokenizer this model was trained with"
         )
     return tokenizer

@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import StatelessLifespan
 
 from server import __version__
-from server.api import chat, health, models
+from server.api import chat, completions, health, models
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
@@ -35,7 +35,7 @@ def build_api(
         redirect_slashes=False,
     )
     api.state.context = context
-    for router in (chat.router, models.router, health.router):
+    for router in (chat.router, completions.router, models.router, health.router):
         api.include_router(router)
     return api
 

@@ -4,11 +4,13 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
+from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.service import ServedModel
+from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta
 from server.engine.messages import FinishReason
@@ -69,7 +71,7 @@ class Choice(BaseModel):
 
     index: int
     message: ThoughtfulMessage | AnswerMessage
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: WireReason
 
 
@@ -97,11 +99,23 @@ class Head:
 
 
 def head(model: ServedModel) -> Head:
-    """A new answer's head; its fingerprint is a short name of the weights."""
-    return Head(model.id, f"fp_{model.spec.fingerprint[:12]}")
+    """A new answer's head."""
+    return Head(model.id, fingerprint(model))
 
 
-def usage(turn: Turn, ends: Iterable[ChoiceEnd]) -> Usage:
+def fingerprint(model: ServedModel) -> str:
+    """A short name of the weights."""
+    return f"fp_{model.spec.fingerprint[:12]}"
+
+
+class Counted(Protocol):
+    """A prompt's tokens, and those of them that came with a kept state."""
+
+    prompt_tokens: int
+    cached_tokens: int
+
+
+def usage(turn: Counted, ends: Iterable[ChoiceEnd]) -> Usage:
     """What a turn has used for the choices that have ended."""
     ends = list(ends)
     completion_tokens = sum(end.tokens for end in ends)
@@ -116,15 +130,22 @@ def usage(turn: Turn, ends: Iterable[ChoiceEnd]) -> Usage:
     )
 
 
-async def whole_answer(turn: Turn, head: Head, choices: int) -> ChatCompletion:
-    """Waits for the end of every choice. Raises AnswerFailed."""
+async def whole_answer(
+    turn: Turn, head: Head, choices: int, token_bytes: TokenBytes | None = None
+) -> ChatCompletion:
+    """Waits for the end of every choice. Raises AnswerFailed.
+
+    token_bytes: given where likelihoods were asked for.
+    """
     texts = [""] * choices
+    tokens: list[list[TextToken]] = [[] for _ in range(choices)]
     thoughts = [""] * choices
     ends: dict[int, ChoiceEnd] = {}
     async for event in turn.events():
         match event:
-            case TextDelta(choice, text):
+            case TextDelta(choice, text, written):
                 texts[choice] += text
+                tokens[choice] += written
             case ReasoningDelta(choice, text):
                 thoughts[choice] += text
             case ChoiceEnd(choice):
@@ -137,6 +158,7 @@ async def whole_answer(turn: Turn, head: Head, choices: int) -> ChatCompletion:
             Choice(
                 index=i,
                 message=_message(texts[i], thoughts[i]),
+                logprobs=None if token_bytes is None else chat_logprobs(tokens[i], token_bytes),
                 finish_reason=REASONS[ends[i].reason],
             )
             for i in range(choices)

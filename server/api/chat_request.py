@@ -8,18 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from server.api.fields import (
-    AtMost,
-    Count,
-    ListOf,
-    Penalty,
-    Refused,
-    Signed64,
-    StopString,
-    Unit,
-    Whole,
-    Wire,
-)
+from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.sampling import SamplingFields
 
 
 class TextPart(Wire):
@@ -47,13 +37,6 @@ class ChatMessage(Wire):
         return "\n".join(part.text for part in self.content)
 
 
-class StreamOptions(Wire):
-    """include_obfuscation is taken without meaning: nothing is padded."""
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
 class TemplateOptions(Wire):
     """Variables of the chat template; only the one that asks for thinking or none is known."""
 
@@ -63,31 +46,15 @@ class TemplateOptions(Wire):
     enable_thinking: bool | None = None
 
 
-class HonouredFields(Wire):
+class HonouredFields(SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
     messages: Annotated[ListOf[ChatMessage], Field(min_length=1)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: Annotated[Whole, Field(ge=1, le=128)] | None = None
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    stop: StopString | Annotated[ListOf[StopString], Field(max_length=16)] | None = None
-    stop_token_ids: Annotated[ListOf[Whole], Field(max_length=128)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Unit | None = None
-    top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
-    min_p: Unit | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
-    penalty_decay: Unit | None = None
-    logit_bias: (
-        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
-    ) = None
-    seed: Signed64 | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )
@@ -126,8 +93,6 @@ class RefusedFields(Wire):
     functions: Annotated[Any, Refused()] = None
     function_call: Annotated[Any, Refused()] = None
     response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
-    logprobs: Annotated[Any, Refused(neutral=(False,))] = None
-    top_logprobs: Annotated[Any, Refused()] = None
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
     audio: Annotated[Any, Refused()] = None
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None

@@ -5,56 +5,45 @@ last carries the finish_reason. With include_usage a chunk without choices follo
 other chunks say `usage: null`.
 """
 
-import json
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from pydantic import BaseModel
-
 from server.api.chat_answer import REASONS, SERVICE_TIER, Head, WireReason, usage
-from server.api.errors import failure, unexpected
+from server.api.logprobs import chat_logprobs
+from server.api.streams import frame
+from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent
-from server.errors import RequestError
-
-log = logging.getLogger(__name__)
-
-DONE = b"data: [DONE]\n\n"
 
 
 async def chunks(
     turn: Turn, events: AsyncIterator[TurnEvent], writer: "ChunkWriter", choices: int
 ) -> AsyncGenerator[bytes]:
-    """All frames of an answer; a failure on the way is a frame with `error`, and the last."""
-    try:
-        for choice in range(choices):
-            yield writer.opening(choice)
-        ends: list[ChoiceEnd] = []
-        async for event in events:
-            match event:
-                case TextDelta(choice, text):
-                    yield writer.text(choice, text)
-                case ReasoningDelta(choice, text):
-                    yield writer.reasoning(choice, text)
-                case ChoiceEnd(choice, reason):
-                    ends.append(event)
-                    yield writer.end(choice, REASONS[reason])
-        if writer.include_usage:
-            yield writer.usage(turn, ends)
-        yield DONE
-    except RequestError as error:
-        yield frame(failure(error).body)
-    except Exception:
-        log.exception("a stream failed")
-        yield frame(unexpected().body)
+    """A chunk for every event, and what comes before and after them."""
+    for choice in range(choices):
+        yield writer.opening(choice)
+    ends: list[ChoiceEnd] = []
+    async for event in events:
+        match event:
+            case TextDelta():
+                yield writer.text(event)
+            case ReasoningDelta(choice, text):
+                yield writer.reasoning(choice, text)
+            case ChoiceEnd(choice, reason):
+                ends.append(event)
+                yield writer.end(choice, REASONS[reason])
+    if writer.include_usage:
+        yield writer.usage(turn, ends)
 
 
 class ChunkWriter:
-    """Writes the chunks of one answer."""
+    """Writes the chunks of one answer; token_bytes: given where likelihoods were asked for."""
 
-    def __init__(self, head: Head, *, include_usage: bool) -> None:
+    def __init__(
+        self, head: Head, *, include_usage: bool, token_bytes: TokenBytes | None = None
+    ) -> None:
         self.include_usage = include_usage
+        self._token_bytes = token_bytes
         self._common = {
             "id": head.id,
             "object": "chat.completion.chunk",
@@ -67,8 +56,11 @@ class ChunkWriter:
     def opening(self, choice: int) -> bytes:
         return self._choice(choice, {"role": "assistant", "content": "", "refusal": None})
 
-    def text(self, choice: int, text: str) -> bytes:
-        return self._choice(choice, {"content": text})
+    def text(self, event: TextDelta) -> bytes:
+        logprobs = None
+        if self._token_bytes is not None:
+            logprobs = chat_logprobs(event.tokens, self._token_bytes).model_dump()
+        return self._choice(event.choice, {"content": event.text}, logprobs=logprobs)
 
     def reasoning(self, choice: int, text: str) -> bytes:
         return self._choice(choice, {"reasoning_content": text})
@@ -80,13 +72,13 @@ class ChunkWriter:
         used = usage(turn, ends).model_dump()
         return frame(self._common | {"choices": [], "usage": used})
 
-    def _choice(self, index: int, delta: dict[str, Any], reason: WireReason | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _choice(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        reason: WireReason | None = None,
+        logprobs: dict[str, Any] | None = None,
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         rest = {"usage": None} if self.include_usage else {}
         return frame(self._common | {"choices": [choice]} | rest)
-
-
-def frame(data: dict[str, Any] | BaseModel) -> bytes:
-    """One server-sent event, in ASCII: some clients take U+2028 or U+0085 for a line's end."""
-    value = data.model_dump() if isinstance(data, BaseModel) else data
-    return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode("ascii")

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from server.api.chat_request import ChatCompletionRequest, ChatMessage
 from server.api.fields import UNSUPPORTED
-from server.chat.types import Message, Role, SamplingOptions, Thinking, TurnRequest
+from server.api.sampling import sampling_options, stop_strings, stop_token_ids
+from server.chat.types import Message, Role, Thinking, TurnRequest
 from server.errors import InvalidRequest
 
-_LONGEST_ID = 10  # digits; more cannot be a token id
 _ENABLE = "chat_template_kwargs.enable_thinking"
 _EFFORTS: Mapping[str, Thinking] = {
     "none": "none",
@@ -33,10 +33,11 @@ def turn_request(
         messages=tuple(map(_message, body.messages)),
         choices=body.n or 1,
         max_tokens=_max_tokens(body),
-        stop=_stop(body),
-        stop_token_ids=_stop_token_ids(body, vocab_size),
-        sampling=_sampling(body, vocab_size),
+        stop=stop_strings(body),
+        stop_token_ids=stop_token_ids(body, vocab_size),
+        sampling=sampling_options(body, vocab_size),
         thinking=_thinking(body, thinks=thinks),
+        logprobs=_logprobs(body),
     )
 
 
@@ -50,16 +51,17 @@ def _max_tokens(body: ChatCompletionRequest) -> int | None:
     return min(given, default=None)
 
 
-def _stop(body: ChatCompletionRequest) -> tuple[str, ...]:
-    return (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
-
-
-def _stop_token_ids(body: ChatCompletionRequest, vocab_size: int) -> tuple[int, ...]:
-    ids = tuple(body.stop_token_ids or ())
-    for number, token in enumerate(ids):
-        if not 0 <= token < vocab_size:
-            raise _not_a_token(str(token), f"stop_token_ids.{number}", vocab_size)
-    return ids
+def _logprobs(body: ChatCompletionRequest) -> int | None:
+    """How many alternatives to report; None reports nothing."""
+    if body.logprobs:
+        return body.top_logprobs or 0
+    if body.top_logprobs is not None:
+        raise InvalidRequest(
+            "top_logprobs has a meaning only where logprobs is true; set it, or leave both out",
+            param="top_logprobs",
+            code="invalid_value",
+        )
+    return None
 
 
 def _thinking(body: ChatCompletionRequest, *, thinks: bool) -> Thinking | None:
@@ -92,42 +94,3 @@ def _wishes(body: ChatCompletionRequest) -> dict[str, Thinking]:
     if options is not None and options.enable_thinking is not None:
         wishes[_ENABLE] = "on" if options.enable_thinking else "none"
     return wishes
-
-
-def _sampling(body: ChatCompletionRequest, vocab_size: int) -> SamplingOptions:
-    repetition = body.repetition_penalty
-    return SamplingOptions(
-        temperature=body.temperature,
-        top_p=body.top_p,
-        top_k=None if body.top_k is None else max(body.top_k, 0),
-        min_p=body.min_p,
-        presence_penalty=body.presence_penalty,
-        frequency_penalty=body.frequency_penalty,
-        repetition_penalty=body.repeat_penalty if repetition is None else repetition,
-        penalty_decay=body.penalty_decay,
-        seed=body.seed,
-        logit_bias=_logit_bias(body, vocab_size),
-    )
-
-
-def _logit_bias(body: ChatCompletionRequest, vocab_size: int) -> tuple[tuple[int, float], ...]:
-    biases: dict[int, float] = {}
-    for text, bias in (body.logit_bias or {}).items():
-        biases[_token_id(text, vocab_size)] = bias
-    return tuple(biases.items())
-
-
-def _token_id(text: str, vocab_size: int) -> int:
-    digits = text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID
-    if not digits or int(text) >= vocab_size:
-        raise _not_a_token(text, "logit_bias", vocab_size)
-    return int(text)
-
-
-def _not_a_token(text: str, param: str, vocab_size: int) -> InvalidRequest:
-    return InvalidRequest(
-        f"{param} names the token id {text[:20]!r}, but this model's ids go from 0 to "
-        f"{vocab_size - 1}",
-        param=param,
-        code="invalid_value",
-    )

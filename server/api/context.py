@@ -5,17 +5,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from server.chat.service import ChatService
+from server.chat.catalogue import Catalogue
 
 
 @dataclass(slots=True)
 class Context:
-    """The service behind the routes, and how it is offered.
+    """The models behind the routes, and how they are offered.
 
     max_prompt_tokens, request_timeout_s: 0 is no limit. stopping: no new answer is started.
     """
 
-    service: ChatService
+    catalogue: Catalogue
     max_prompt_tokens: int = 0
     request_timeout_s: float = 0.0
     stopping: bool = False
@@ -23,7 +23,7 @@ class Context:
     @property
     def ready(self) -> bool:
         """A request would be answered now."""
-        return self.service.alive and not self.stopping
+        return self.catalogue.alive and not self.stopping
 
 
 def _context(request: Request) -> Context:

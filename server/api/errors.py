@@ -13,7 +13,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from server.api.faults import invalid_request
-from server.errors import AnswerFailed, InvalidRequest, NotFound, Overloaded, RequestError
+from server.errors import (
+    AnswerFailed,
+    InvalidRequest,
+    ModelUnavailable,
+    NotFound,
+    Overloaded,
+    RequestError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +61,13 @@ class Stopping(Overloaded):
 
 
 # A subclass stands before its parent.
-_STATUS = {InvalidRequest: 400, NotFound: 404, Stopping: 503, Overloaded: 429}
+_STATUS = {
+    InvalidRequest: 400,
+    NotFound: 404,
+    Stopping: 503,
+    ModelUnavailable: 503,
+    Overloaded: 429,
+}
 _TYPES = {429: BUSY_ERROR}
 
 

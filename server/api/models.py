@@ -5,14 +5,18 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from server.api.chat import unknown_model
 from server.api.context import Context, Served
+from server.chat.catalogue import Offer
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 class ModelDetails(BaseModel):
-    """What is served; context_length is null where there is no limit, as for the model itself."""
+    """What is served; context_length is null where there is no limit, as for the model itself.
+
+    loaded: it answers without being loaded first. adapter: its kind, for what was made from the
+    model `base`; both are null for a model by itself.
+    """
 
     architecture: str
     parameters: int
@@ -23,6 +27,9 @@ class ModelDetails(BaseModel):
     tokenizer: str
     template: str
     context_length: int | None
+    loaded: bool
+    adapter: str | None
+    base: str | None
 
 
 class ServedModelEntry(BaseModel):
@@ -44,20 +51,18 @@ class ModelList(BaseModel):
 
 @router.get("")
 async def list_models(context: Served) -> ModelList:
-    """The models that answer."""
-    return ModelList(data=[_entry(context)])
+    """The models that can be asked for."""
+    return ModelList(data=[_entry(context, offer) for offer in context.catalogue.offers])
 
 
 @router.get("/{model:path}")
 async def retrieve_model(model: str, context: Served) -> ServedModelEntry:
     """One model."""
-    if model != context.service.model.id:
-        raise unknown_model(model, context.service.model.id)
-    return _entry(context)
+    return _entry(context, context.catalogue.offer(model))
 
 
-def _entry(context: Context) -> ServedModelEntry:
-    model = context.service.model
+def _entry(context: Context, offer: Offer) -> ServedModelEntry:
+    model, catalogue = offer.model, context.catalogue
     spec = model.spec
     details = ModelDetails(
         architecture=f"rwkv-{spec.generation}",
@@ -69,5 +74,8 @@ def _entry(context: Context) -> ServedModelEntry:
         tokenizer=model.tokenizer.name,
         template=model.template.name,
         context_length=context.max_prompt_tokens or None,
+        loaded=catalogue.loaded(offer),
+        adapter=offer.adapter,
+        base=offer.base,
     )
-    return ServedModelEntry(id=model.id, created=context.service.created, metadata=details)
+    return ServedModelEntry(id=model.id, created=catalogue.created, metadata=details)

@@ -1,15 +1,25 @@
 """Answers while the client is there: what stops when it leaves, and server-sent events."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
+from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from server.api.errors import failure, unexpected
+from server.errors import RequestError
+
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
+
+DONE = b"data: [DONE]\n\n"
 
 PING_S = 15.0  # proxies commonly cut a connection that is silent for 30 or 60 seconds
 SHUTDOWN_S = 8.0  # longer than answers get to end by themselves, shorter than uvicorn waits
@@ -35,6 +45,25 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def frame(data: dict[str, Any] | BaseModel) -> bytes:
+    """One server-sent event, in ASCII: some clients take U+2028 or U+0085 for a line's end."""
+    value = data.model_dump() if isinstance(data, BaseModel) else data
+    return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode("ascii")
+
+
+async def framed(frames: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """All frames and DONE; a failure on the way is a frame with `error`, and the last."""
+    try:
+        async for data in frames:
+            yield data
+        yield DONE
+    except RequestError as error:
+        yield frame(failure(error).body)
+    except Exception:
+        log.exception("a stream failed")
+        yield frame(unexpected().body)
 
 
 class EventStream(EventSourceResponse):

@@ -2,23 +2,24 @@
 
 import asyncio
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.completion import CompletionService
 from server.chat.prompt import Layout, Segment
+from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.turn import Prompt, Turn
-from server.chat.types import Message, SamplingOptions, Thinking, TurnRequest
+from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Finished, Sampling, Submit
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, Overloaded
-from server.session import Resumption, SessionManager, conversation_key
+from server.session import Key, Resumption, SessionManager, conversation_key
 
 _RETRY_AFTER_S = 1
 
@@ -56,7 +57,8 @@ class ChatService:
     """Starts turns on one model.
 
     default_max_tokens applies where a request names none; max_prompt_tokens 0 is no limit,
-    since a recurrent model has none of its own.
+    since a recurrent model has none of its own. beginning: what a conversation of which nothing
+    is kept starts from; None is the empty state.
     """
 
     def __init__(
@@ -67,14 +69,23 @@ class ChatService:
         *,
         default_max_tokens: int,
         max_prompt_tokens: int = 0,
+        beginning: Snapshot | None = None,
     ) -> None:
         self.model = model
-        self.created = int(time.time())
+        self.beginning = beginning
         self._engine = engine
         self._sessions = sessions
         self._default_max_tokens = default_max_tokens
         self._max_prompt_tokens = max_prompt_tokens
         self._running: set[asyncio.Task[None]] = set()
+        self.completions = CompletionService(
+            model.tokenizer,
+            engine,
+            sessions,
+            model.fingerprint,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+        )
 
     @property
     def alive(self) -> bool:
@@ -91,7 +102,7 @@ class ChatService:
             )
         self._check_text(request.messages)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking)
-        resumption = self._sessions.resume(layout.keys)
+        resumption = self._resume(layout.keys)
         pieces = self._pieces(layout.segments[resumption.segments :])
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
@@ -102,6 +113,7 @@ class ChatService:
             branches=tuple(self._branches(request, layout)),
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+            logprobs=request.logprobs,
         )
         try:
             stream = self._engine.submit(submit)
@@ -109,9 +121,20 @@ class ChatService:
             message = "the server is busy: its slots and its queue are full"
             raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
-        turn = Turn(stream, prompt, self._sessions, choices=request.choices, retell=retell)
+        turn = Turn(
+            stream,
+            prompt,
+            self._sessions,
+            choices=request.choices,
+            retell=retell,
+            token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
+        )
         self._run(turn)
         return turn
+
+    def _resume(self, keys: Sequence[Key | None]) -> Resumption:
+        found = self._sessions.resume(keys)
+        return found if found.snapshot is not None else Resumption(self.beginning)
 
     def _prompt(
         self, layout: Layout, resumption: Resumption, pieces: Sequence[Sequence[int]]
@@ -140,7 +163,7 @@ class ChatService:
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
             return None
-        resumption = self._sessions.resume([segment.key for segment in history])
+        resumption = self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
         return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
@@ -152,9 +175,8 @@ class ChatService:
             start=start,
             pieces=(tuple(ids),),
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
-            max_tokens=1,
-            # Every token ends the answer, so none is fed.
-            stop_ids=frozenset(range(self.model.spec.vocab_size)),
+            max_tokens=0,
+            stop_ids=frozenset(),
         )
         try:
             stream = self._engine.submit(submit)
@@ -214,25 +236,3 @@ class ChatService:
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-
-
-def resolve(options: SamplingOptions, defaults: SamplingOptions) -> Sampling:
-    """What the request says, else what the template says, else neutral; a seed if none."""
-
-    def chosen(name: str, neutral: float) -> float:
-        value = getattr(options, name)
-        default = getattr(defaults, name)
-        return value if value is not None else default if default is not None else neutral
-
-    return Sampling(
-        temperature=chosen("temperature", 1.0),
-        top_p=chosen("top_p", 1.0),
-        top_k=int(chosen("top_k", 0)),
-        min_p=chosen("min_p", 0.0),
-        presence_penalty=chosen("presence_penalty", 0.0),
-        frequency_penalty=chosen("frequency_penalty", 0.0),
-        repetition_penalty=chosen("repetition_penalty", 1.0),
-        penalty_decay=chosen("penalty_decay", 1.0),
-        logit_bias=options.logit_bias,
-        seed=options.seed if options.seed is not None else secrets.randbits(63),
-    )

@@ -12,9 +12,9 @@ class TextWatcher:
     """Decodes an answer and looks for stop strings across token boundaries.
 
     Text that may be the beginning of a stop string is held back until it is known not to be.
-    White space at the beginning belongs to the template and is not delivered. `stops` end what
-    the model writes anywhere, `answer_stops` not within its thoughts, which are delivered too,
-    with their marks.
+    White space at the beginning belongs to the template; it is not delivered, unless `trim` is
+    off. `stops` end what the model writes anywhere, `answer_stops` not within its thoughts, which
+    are delivered too, with their marks.
     """
 
     def __init__(
@@ -23,6 +23,8 @@ class TextWatcher:
         stops: Sequence[str],
         answer_stops: Sequence[str] = (),
         phase: Phase = "answer",
+        *,
+        trim: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
@@ -36,7 +38,7 @@ class TextWatcher:
         # Boundaries between tokens that split no character, as (tokens before it, position in
         # _text), from the newest one at or before the held text on; the first is at 0.
         self._boundaries: deque[tuple[int, int]] = deque([(0, 0)])
-        self._started = False
+        self._started = not trim
 
     def push(self, token: int) -> Watched:
         text = self._decoder.push(self._tokenizer.token_bytes(token))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from server.chat.template import Template
 from server.chat.thinking import Phase, Said, ThoughtSplitter
+from server.chat.tokens import TextToken, TokenBytes, TokenLedger
 from server.chat.types import ChoiceEnd, Message, ReasoningDelta, TextDelta, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
@@ -41,9 +42,10 @@ class Prompt:
 class _Answer:
     """One choice so far."""
 
-    def __init__(self, phase: Phase) -> None:
+    def __init__(self, phase: Phase, ledger: TokenLedger | None) -> None:
         self.text = ""
         self.reasoning_tokens = 0
+        self._ledger = ledger
         self._tokens = 0
         self._splitter = ThoughtSplitter(phase)
 
@@ -51,20 +53,30 @@ class _Answer:
     def thought(self) -> bool:
         return self._splitter.thought
 
-    def push(self, text: str) -> Said:
-        """Text of one more token."""
+    def push(self, event: TokenSampled) -> Said:
+        """One more token."""
+        if self._ledger is not None:
+            self._ledger.push(event.token, event.logprob)
         answered = self._splitter.answering
-        said = self._splitter.push(text)
+        said = self._splitter.push(event.text)
         self._tokens += 1
         if self.thought and not answered:
             self.reasoning_tokens = self._tokens
         self.text += said.content
         return said
 
-    def close(self, text: str) -> list[Said]:
+    def tokens(self, *, cut: bool = False) -> tuple[TextToken, ...]:
+        """The next tokens of the content; see TokenLedger.take."""
+        if self._ledger is None or not self.text:
+            return ()
+        start = self._ledger.blank + (self._splitter.answer_at or 0)
+        return self._ledger.take(start, start + len(self.text), cut=cut)
+
+    def close(self, text: str) -> Said:
         """The last text, and what was held back of all."""
-        said = [self._splitter.push(text), self._splitter.close()]
-        self.text += "".join(part.content for part in said)
+        last, held = self._splitter.push(text), self._splitter.close()
+        said = Said(last.reasoning + held.reasoning, last.content + held.content)
+        self.text += said.content
         return said
 
 
@@ -72,7 +84,7 @@ class Turn:
     """Its run() consumes the engine's events, whether or not anyone reads events().
 
     retell makes the snapshot of an answer as if nothing had been thought before it; None keeps
-    the state that did the thinking.
+    the state that did the thinking. token_bytes: given where the content's tokens are wanted.
     """
 
     def __init__(
@@ -83,13 +95,15 @@ class Turn:
         *,
         choices: int,
         retell: Retell | None = None,
+        token_bytes: TokenBytes | None = None,
     ) -> None:
         self.prompt_tokens = prompt.tokens
         self.cached_tokens = prompt.cached
         self._stream = stream
         self._prompt = prompt
         self._sessions = sessions
-        self._answers = [_Answer(prompt.phase) for _ in range(choices)]
+        ledgers = (token_bytes and TokenLedger(token_bytes) for _ in range(choices))
+        self._answers = [_Answer(prompt.phase, ledger) for ledger in ledgers]
         self._retell = retell
         self._queue: asyncio.Queue[TurnEvent | AnswerFailed | None] = asyncio.Queue()
         self._ended = False
@@ -125,24 +139,24 @@ class Turn:
                 keys = self._prompt.boundary_keys
                 parent = keys[piece - 1] if piece else self._prompt.start_key
                 self._sessions.keep(keys[piece], snapshot, parent)
-            case TokenSampled(_, branch, _, text):
-                self._deliver(branch, self._answers[branch].push(text))
+            case TokenSampled(_, branch):
+                said = self._answers[branch].push(event)
+                self._deliver(branch, said, self._answers[branch].tokens())
             case Finished():
                 await self._finish(event)
             case Failed(_, message):
                 self._queue.put_nowait(AnswerFailed(message))
 
-    def _deliver(self, choice: int, said: Said) -> None:
+    def _deliver(self, choice: int, said: Said, tokens: tuple[TextToken, ...]) -> None:
         if said.reasoning:
             self._queue.put_nowait(ReasoningDelta(choice, said.reasoning))
-        if said.content:
-            self._queue.put_nowait(TextDelta(choice, said.content))
+        if said.content or tokens:
+            self._queue.put_nowait(TextDelta(choice, said.content, tokens))
 
     async def _finish(self, event: Finished) -> None:
         """Keep the answer's snapshot before the listener can send the next turn."""
         answer = self._answers[event.branch]
-        for said in answer.close(event.text):
-            self._deliver(event.branch, said)
+        self._deliver(event.branch, answer.close(event.text), answer.tokens(cut=True))
         if event.snapshot is not None:
             await self._keep(answer, event.snapshot)
         self._queue.put_nowait(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from server.chat.tokens import TextToken
 from server.engine.messages import FinishReason
 
 Role = Literal["system", "user", "assistant"]
@@ -39,6 +40,8 @@ class TurnRequest:
     """One chat completion. `caller` separates conversations: no state crosses callers.
 
     thinking: None leaves it to the template, the only value for one that knows no thinking.
+    logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
+    None reports nothing.
     """
 
     caller: str
@@ -49,14 +52,20 @@ class TurnRequest:
     stop_token_ids: tuple[int, ...] = ()
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     thinking: Thinking | None = None
+    logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More text of one choice; never empty, always whole characters."""
+    """More text of one choice, always whole characters.
+
+    tokens: those that are complete with it, for turns where likelihoods were asked for, and for
+    all completions. The text is empty only where there are tokens.
+    """
 
     choice: int
     text: str
+    tokens: tuple[TextToken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -99,9 +100,10 @@ def _local(settings: Settings, wishes: Wishes, runner: asyncio.Runner) -> Iterat
     from server.app import StartError, build
     from server.cli.local import LocalSpeaker
 
+    alone = replace(settings, models=(), adapters=())
     try:
         with loading(settings.model.path) as progress:
-            app = build(settings, progress)
+            app = build(alone, progress)
     except StartError as error:
         options.fail(str(error))
     running = app.running()

@@ -23,6 +23,14 @@ ApiKeys = Annotated[
     list[str] | None,
     typer.Option("--api-key", help="Bearer key that is let in; may be given several times."),
 ]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter",
+        metavar="NAME=PATH",
+        help="Adapter to serve beside its model, as MODEL:NAME; may be given several times.",
+    ),
+]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Configuration file (default: ./config.toml).")
@@ -39,6 +47,7 @@ def with_settings(action: Callable[[Settings], None]) -> Callable[..., None]:
         model: ModelPath = None,
         tokenizer: Tokenizer = None,
         template: Template = None,
+        adapter: Adapters = None,
         device: Device = None,
         dtype: Dtype = None,
         api_key: ApiKeys = None,
@@ -52,6 +61,7 @@ def with_settings(action: Callable[[Settings], None]) -> Callable[..., None]:
             "model.path": model,
             "model.tokenizer": tokenizer,
             "model.template": template,
+            "adapters": adapter,
             "model.device": device,
             "model.dtype": dtype,
             "log.level": log_level,

@@ -1,25 +1,30 @@
 """Configuration: what can be set, where it comes from, and how it is shown.
 
 Precedence: flag > `RWKV_SERVER_…` environment variable > configuration file > default.
-`schema` says what can be set, `sources` reads and merges, `render` writes it back as text.
+`schema` and `model` say what can be set, `sources` and `entries` read and merge, `render` writes
+it back as text.
 """
 
+from server.config.checks import ConfigError
+from server.config.model import AdapterSettings, AnyModel, ModelEntry, ModelSettings
 from server.config.render import Setting, dump, effective
 from server.config.schema import (
     EngineSettings,
     LogSettings,
-    ModelSettings,
     ServerSettings,
     SessionSettings,
     Settings,
     Source,
 )
-from server.config.sources import ConfigError, find_config_file, load
+from server.config.sources import find_config_file, load
 
 __all__ = [
+    "AdapterSettings",
+    "AnyModel",
     "ConfigError",
     "EngineSettings",
     "LogSettings",
+    "ModelEntry",
     "ModelSettings",
     "ServerSettings",
     "SessionSettings",

@@ -2,13 +2,14 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ByteSize
 
-from server.config.schema import KEYS, SECTIONS, Key, Settings, Source
+from server.config.about import Section
+from server.config.schema import ENTRY_KEYS, KEYS, LISTS, SECTIONS, Key, Settings, Source
 
 MASK = "***"
 BEGIN = "<!-- settings: made from server/config/schema.py by `make docs` -->"
@@ -18,6 +19,7 @@ _HEADER = """\
 # A flag beats an RWKV_SERVER_… environment variable, which beats this file, which beats a default.
 # Uncomment a line to change it; `rwkv-server config` shows what is in effect and where it is from.
 """
+_TABLE = ("| key | default | takes | what and why |", "|---|---|---|---|")
 _UNITS = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -42,17 +44,19 @@ class Setting:
 
 
 def effective(settings: Settings) -> list[Setting]:
-    """Every setting in the order of the schema."""
-    return [_setting(key, settings) for key in KEYS.values()]
+    """Every setting in the order of the schema, without the entries of lists."""
+    return [
+        _setting(key, key.name, getattr(settings, key.section), settings) for key in KEYS.values()
+    ]
 
 
-def _setting(key: Key, settings: Settings) -> Setting:
-    value = getattr(getattr(settings, key.section), key.field)
+def _setting(key: Key, name: str, table: Section, settings: Settings) -> Setting:
+    value = getattr(table, key.field)
     return Setting(
-        name=key.name,
+        name=name,
         value=tuple(MASK for _ in value) if key.about.secret else value,
         default=key.info.default,
-        source=settings.sources.get(key.name, Source("default")),
+        source=settings.sources.get(name, Source("default")),
         description=key.about.what,
         unit=key.about.unit,
         reason=key.about.reason,
@@ -62,11 +66,22 @@ def _setting(key: Key, settings: Settings) -> Setting:
     )
 
 
+def _entries(settings: Settings) -> Iterator[tuple[str, list[Setting]]]:
+    """The entries of all lists, each with the name of its list."""
+    for section, keys in _by_table(ENTRY_KEYS, LISTS):
+        for number, entry in enumerate(getattr(settings, section), 1):
+            names = {f"{section}.{number}.{key.field}": key for key in keys}
+            yield section, [_setting(key, name, entry, settings) for name, key in names.items()]
+
+
 def dump(settings: Settings) -> str:
     """The effective configuration as TOML, secrets masked, each line ending in its source."""
     lines: list[str] = []
     for section, members in _by_section(effective(settings)):
         lines += ["", f"[{section}]"]
+        lines += [f"{_assignment(item.name, item.value)}  # {item.source}" for item in members]
+    for section, members in _entries(settings):
+        lines += ["", f"[[{section}]]"]
         lines += [f"{_assignment(item.name, item.value)}  # {item.source}" for item in members]
     return "\n".join(lines[1:]) + "\n"
 
@@ -74,31 +89,53 @@ def dump(settings: Settings) -> str:
 def reference() -> str:
     """The text of config.toml: every setting, commented out, with its explanation."""
     lines = [_HEADER.rstrip()]
-    for section, members in _by_section(effective(Settings())):
+    for section, keys in _by_table(KEYS, SECTIONS):
         lines += ["", f"# {SECTIONS[section].__doc__}", f"[{section}]"]
-        for item in members:
-            lines += _comment(f"{item.description}: {item.unit}.")
-            lines += _comment(f"Why: {item.reason}.")
-            lines += [f"# {_assignment(item.name, item.default)}"]
+        lines += [line for key in keys for line in _explained(key)]
+    for section, keys in _by_table(ENTRY_KEYS, LISTS):
+        lines += ["", *_comment(LISTS[section].__doc__ or "")]
+        lines += [f"# [[{section}]]", *(line for key in keys for line in _explained(key))]
     return "\n".join(lines) + "\n"
+
+
+def _explained(key: Key) -> list[str]:
+    about = key.about
+    value = about.example if key.info.is_required() else key.info.default
+    what = [*_comment(f"{about.what}: {about.unit}."), *_comment(f"Why: {about.reason}.")]
+    return [*what, f"# {_assignment(key.name, value)}"]
 
 
 def tables() -> str:
     """The Markdown tables of docs/config.md, one for each section."""
     lines: list[str] = []
-    for section, members in _by_section(effective(Settings())):
+    for section, keys in _by_table(KEYS, SECTIONS):
         lines += [f"## `[{section}]`", "", f"{SECTIONS[section].__doc__}", ""]
-        lines += ["| key | default | takes | what and why |", "|---|---|---|---|"]
-        lines += [_row(item) for item in members]
-        lines += [""]
+        lines += [*_TABLE, *map(_row, keys), ""]
+    for section, keys in _by_table(ENTRY_KEYS, LISTS):
+        lines += [
+            f"## `[[{section}]]`",
+            "",
+            f"{LISTS[section].__doc__} May be given several times.",
+        ]
+        lines += ["", *_TABLE, *map(_row, keys), ""]
     return "\n".join(lines)
 
 
-def _row(item: Setting) -> str:
-    also = " ".join(f"`{name}`" for name in (item.flag, item.alias) if name)
-    key = f"`{item.name.partition('.')[2]}`" + (f"<br>{also}" if also else "")
-    text = f"{item.description}. *Why:* {item.reason}."
-    return f"| {key} | `{toml(item.default)}` | {item.unit} | {text} |"
+def _row(key: Key) -> str:
+    about = key.about
+    # A flag sets the table that stands once.
+    names = () if key.section in LISTS else (about.flag, about.alias)
+    also = " ".join(f"`{name}`" for name in names if name)
+    cell = f"`{key.field}`" + (f"<br>{also}" if also else "")
+    default = "required" if key.info.is_required() else f"`{toml(key.info.default)}`"
+    return f"| {cell} | {default} | {about.unit} | {about.what}. *Why:* {about.reason}. |"
+
+
+def _by_table(
+    keys: Mapping[str, Key], tables: Mapping[str, type[Section]]
+) -> Iterator[tuple[str, list[Key]]]:
+    for section in tables:
+        yield section, [key for key in keys.values() if key.section == section]
 
 
 def _by_section(items: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]:
@@ -108,7 +145,7 @@ def _by_section(items: Iterable[Setting]) -> Iterator[tuple[str, list[Setting]]]
 
 
 def _assignment(name: str, value: Any) -> str:
-    return f"{name.partition('.')[2]} = {toml(value)}"
+    return f"{name.rpartition('.')[2]} = {toml(value)}"
 
 
 def _comment(text: str) -> list[str]:

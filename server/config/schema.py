@@ -1,46 +1,23 @@
 """Every setting with its type, default, unit and reason: one frozen model per section.
 
 The text in `About` is the only place a setting is explained; config.toml, docs/config.md and the
-error messages are made from it.
+error messages are made from it. The settings of a model are in `model`.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field
+from pydantic import ByteSize, Field
 from pydantic.fields import FieldInfo
+
+from server.config.about import About, Section
+from server.config.model import AdapterSettings, ModelEntry, ModelSettings
 
 PREFIX = "RWKV_SERVER_"
 MIB = 1024**2
 GIB = 1024**3
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a setting does (`what`), the values it takes (`unit`), and why its default is so."""
-
-    what: str
-    unit: str
-    reason: str
-    flag: str | None = None
-    alias: str | None = None  # a short environment variable beside the systematic one
-    secret: bool = False
-
-
-class Section(BaseModel):
-    """One table of the configuration file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-def _empty_is_unset(value: Any) -> Any:
-    return None if value == "" else value
-
-
-# TOML has no null, so the empty string stands for it.
-Unset = BeforeValidator(_empty_is_unset)
 
 
 class ServerSettings(Section):
@@ -109,90 +86,6 @@ class ServerSettings(Section):
     ] = 1800.0
 
 
-class ModelSettings(Section):
-    """What is loaded, and how."""
-
-    path: Annotated[
-        str,
-        Field(min_length=1),
-        About(
-            "The model to serve",
-            "the name of a bundled or pulled model, or the path of a checkpoint file or folder",
-            "the bundled demo model answers at once, without a download",
-            flag="--model",
-            alias="RWKV_SERVER_MODEL",
-        ),
-    ] = "gosling"
-    id: Annotated[
-        str | None,
-        Unset,
-        About(
-            "The name clients see in /v1/models and send as `model`",
-            "a string (empty = the short name, or the file's name without its ending)",
-            "the file's name is what people know a checkpoint by",
-        ),
-    ] = None
-    tokenizer: Annotated[
-        str | None,
-        Unset,
-        About(
-            "Tokenizer or vocabulary file",
-            "a path (empty = the one beside the model, else RWKV World)",
-            "nearly every RWKV checkpoint uses the World vocabulary",
-            flag="--tokenizer",
-        ),
-    ] = None
-    template: Annotated[
-        str,
-        Field(min_length=1),
-        About(
-            "Chat template",
-            "auto (chosen by the model), g1, world, raven, alpaca, or the path of a .jinja file",
-            "a wrong template spoils every answer, and the model's file tells which one fits",
-            flag="--template",
-        ),
-    ] = "auto"
-    keep_thinking: Annotated[
-        bool,
-        About(
-            "Whether a conversation's state remembers what was thought before its answers",
-            "true or false (false reads every answer again without its thoughts)",
-            "the state that did the thinking is there already, and a follow-up may need it",
-        ),
-    ] = True
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"],
-        About(
-            "Where the model runs",
-            "auto, cpu or cuda",
-            "auto takes the GPU where torch sees one",
-            flag="--device",
-            alias="RWKV_SERVER_DEVICE",
-        ),
-    ] = "auto"
-    dtype: Annotated[
-        Literal["auto", "float32", "bf16", "fp16", "int8"],
-        About(
-            "Number format of the weights; the recurrent state is always float32",
-            "auto, float32, bf16, fp16 or int8",
-            "auto takes what the device computes fastest without losing quality; int8 is for RWKV-7 "
-            "on the CPU, half the size of bf16 and faster",
-            flag="--dtype",
-            alias="RWKV_SERVER_DTYPE",
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int,
-        Field(ge=0),
-        About(
-            "CPU threads the model computes with",
-            "a number of threads (0 = one for each core this process may use, and a single one "
-            "for a model under 10 million parameters)",
-            "more threads than cores only wait for each other",
-        ),
-    ] = 0
-
-
 class EngineSettings(Section):
     """How many requests run together, and their bounds."""
 
@@ -232,6 +125,16 @@ class EngineSettings(Section):
             "long enough for a full answer, short enough to end a model that repeats itself",
         ),
     ] = 2048
+    models_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Memory for loaded models: their weights and the states of their slots; idle ones make "
+            "room for one that is asked for",
+            'a number of bytes or a size such as "16GiB" (0 = no limit)',
+            "with a single model there is nothing to weigh",
+        ),
+    ] = ByteSize(0)
     max_prompt_tokens: Annotated[
         int,
         Field(ge=0),
@@ -302,7 +205,9 @@ class Source:
 class Settings:
     """The whole configuration; `Settings()` holds every default.
 
+    models, adapters: what is served beside `model`, in the order of the configuration.
     sources: dotted setting name → where its value came from; a name that is absent is a default.
+    Those of an entry have its number in the middle, from 1: "models.2.path".
     """
 
     server: ServerSettings = field(default_factory=ServerSettings)
@@ -310,6 +215,8 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    models: tuple[ModelEntry, ...] = ()
+    adapters: tuple[AdapterSettings, ...] = ()
     sources: Mapping[str, Source] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -324,12 +231,19 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
 )
 
 
+# Tables that may stand in the file several times, as [[models]].
+LISTS: Mapping[str, type[Section]] = MappingProxyType(
+    {"models": ModelEntry, "adapters": AdapterSettings}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One setting: `section`.`field`, with its pydantic field and its explanation."""
 
     section: str
     field: str
+    model: type[Section]
     info: FieldInfo
     about: About
 
@@ -342,11 +256,16 @@ class Key:
         return f"{PREFIX}{self.section}__{self.field}".upper()
 
 
-def _keys() -> Iterator[Key]:
-    for section, model in SECTIONS.items():
+def _keys(tables: Mapping[str, type[Section]]) -> Mapping[str, Key]:
+    return MappingProxyType({key.name: key for key in _each_key(tables)})
+
+
+def _each_key(tables: Mapping[str, type[Section]]) -> Iterator[Key]:
+    for section, model in tables.items():
         for name, info in model.model_fields.items():
             about = next(item for item in info.metadata if isinstance(item, About))
-            yield Key(section, name, info, about)
+            yield Key(section, name, model, info, about)
 
 
-KEYS: Mapping[str, Key] = MappingProxyType({key.name: key for key in _keys()})
+KEYS = _keys(SECTIONS)
+ENTRY_KEYS = _keys(LISTS)

@@ -7,19 +7,21 @@ from dataclasses import replace
 from itertools import count
 
 import torch
+from torch import Tensor
 
 from models.base import Model
 from server.engine.messages import (
     BoundaryReached,
     Event,
     Failed,
-    Finished,
+    PromptScored,
     Submit,
     TokenSampled,
     Watched,
 )
 from server.engine.sampler import Sampler, forbidden_tensor
 from server.engine.scheduler import Feed, schedule
+from server.engine.scores import score_prompts, score_sampled
 from server.engine.sequence import CleanPoint, Ending, Sequence
 from server.engine.slots import Slots
 from server.engine.snapshot import Snapshot
@@ -63,10 +65,8 @@ class Engine:
     def submit(self, submit: Submit) -> None:
         """Queue a request; its branches fork off where its prompt has been fed."""
         try:
-            if any(submit.pieces):
-                self._waiting.append(self._sequence(submit, 0))
-            else:
-                self._waiting.extend(self._branches(submit, range(len(submit.branches))))
+            branches = 1 if any(submit.pieces) else len(submit.branches)
+            self._waiting.extend(self._branches(submit, range(branches)))
         except Exception:
             log.exception("a request could not be set up")
             self._fail(submit.request, "this answer could not be started")
@@ -114,12 +114,12 @@ class Engine:
         events, self._events = self._events, []
         return events
 
-    def _sequence(self, submit: Submit, branch: int) -> Sequence:
-        sampler = Sampler(submit.branches[branch].sampling, self._forbidden)
-        return Sequence(submit, branch, sampler, next(self._order))
-
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
-        return [self._sequence(submit, branch) for branch in branches]
+        samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
+        return [
+            Sequence(submit, branch, Sampler(sampling, self._forbidden), next(self._order))
+            for branch, sampling in samplings
+        ]
 
     def _admit(self) -> None:
         while self._waiting and self._slots.free:
@@ -129,10 +129,23 @@ class Engine:
         if not feeds:
             return
         tokens = [t for feed in feeds for t in feed.sequence.pending[: feed.count]]
+        lengths = [feed.count for feed in feeds]
         state = self._slots.lead([feed.sequence for feed in feeds])
-        logits = self._model.forward(torch.tensor(tokens), [feed.count for feed in feeds], state)
+        every = any(feed.sequence.scored for feed in feeds)
+        logits = self._model.forward(torch.tensor(tokens), lengths, state, every=every)
+        if every:
+            self._score_prompts(feeds, logits)
+            logits = logits[torch.tensor(lengths, device=logits.device).cumsum(0) - 1]
         for feed, row in zip(feeds, logits.cpu(), strict=True):
             feed.sequence.feed(feed.count, row)
+
+    def _score_prompts(self, feeds: list[Feed], logits: Tensor) -> None:
+        """`logits` [T,V] after every token of all feeds."""
+        for sequence, scores in score_prompts(feeds, logits, self._forbidden):
+            if scores is None:
+                self._fail(sequence.request, "the computation of this answer failed")
+            else:
+                self._events.append(PromptScored(sequence.request, scores))
 
     def _advance_safely(self, sequence: Sequence) -> None:
         try:
@@ -148,7 +161,7 @@ class Engine:
         elif sequence.piece is not None:
             self._reach_boundary(sequence)
         else:
-            self._sample(sequence)
+            self._go_on(sequence)
 
     def _reach_boundary(self, sequence: Sequence) -> None:
         piece, snapshot = sequence.piece, self._slots.snapshot(sequence)
@@ -157,7 +170,7 @@ class Engine:
         sequence.next_piece()
         if not sequence.in_prompt:
             self._fork(sequence, snapshot)
-            self._sample(sequence)
+            self._go_on(sequence)
 
     def _fork(self, sequence: Sequence, snapshot: Snapshot) -> None:
         """Queue the prompt's other branches, first in line, from where it ends."""
@@ -165,24 +178,37 @@ class Engine:
         forks = self._branches(rest, range(1, len(rest.branches)))
         self._waiting.extendleft(reversed(forks))
 
+    def _go_on(self, sequence: Sequence) -> None:
+        """After the prompt, or after a token of the answer."""
+        if sequence.submit.max_tokens == 0:
+            self._end(sequence, Ending("length", sequence.watcher.close()))
+        else:
+            self._sample(sequence)
+
     def _sample(self, sequence: Sequence) -> None:
         assert sequence.logits is not None
         token = sequence.sampler.sample(sequence.logits)
+        logprob = score_sampled(sequence, token, self._forbidden)
         sequence.sampled += 1
         if token in sequence.submit.stop_ids:
-            sequence.ending = Ending("stop", sequence.watcher.close())
-            self._finish(sequence, self._slots.snapshot(sequence))
+            self._end(sequence, Ending("stop", sequence.watcher.close(), token, logprob))
             return
         watched = sequence.watcher.push(token)
         self._keep_clean_point(sequence, watched)
         sequence.generated.append(token)
-        self._events.append(TokenSampled(sequence.request, sequence.branch, token, watched.text))
+        where = sequence.request, sequence.branch
+        self._events.append(TokenSampled(*where, token, watched.text, logprob))
         if watched.stopped:
             self._rewind(sequence, watched)
             return
         sequence.pending = (token,)
         if len(sequence.generated) >= sequence.submit.max_tokens:
             sequence.ending = Ending("length", sequence.watcher.close())
+
+    def _end(self, sequence: Sequence, ending: Ending) -> None:
+        """With nothing left to feed."""
+        sequence.ending = ending
+        self._finish(sequence, self._slots.snapshot(sequence))
 
     def _keep_clean_point(self, sequence: Sequence, watched: Watched) -> None:
         """Copy the state out just before the token with which text begins to be held back."""
@@ -213,9 +239,7 @@ class Engine:
         branches = len(sequence.submit.branches)
         unforked = range(branches) if sequence.in_prompt else (sequence.branch,)
         self._events += (
-            Finished(
-                sequence.request, branch, ending.reason, ending.text, sequence.sampled, snapshot
-            )
+            ending.report(sequence.request, branch, sequence.sampled, snapshot)
             for branch in unforked
         )
 

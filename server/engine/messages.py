@@ -29,6 +29,19 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How likely a token was where it stands: natural logarithm, -inf for an id of padding.
+
+    Of the model's own logits, before temperature, penalties and bias. top: the likeliest ids
+    there, likeliest first, with their logarithms.
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Watched:
     """What a watcher says of one more token.
 
@@ -67,6 +80,9 @@ class Submit:
 
     A boundary, and so a snapshot, lies at the end of every piece; no step crosses one.
     There is at least one token to feed or a `start` whose logits can be sampled from.
+    max_tokens 0 feeds the prompt and samples nothing; without stop_ids no id ends an answer.
+    logprobs: report every sampled token's likelihood beside that many alternatives (None: not at
+    all); prompt_logprobs: the same for every token of `pieces`.
     """
 
     request: str
@@ -75,6 +91,8 @@ class Submit:
     branches: tuple[Branch, ...]
     max_tokens: int
     stop_ids: frozenset[int]
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,17 @@ class BoundaryReached:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScored:
+    """The likelihoods of the prompt's next tokens, in order, before any of its boundaries.
+
+    None for the first token of a text, which nothing precedes.
+    """
+
+    request: str
+    scores: tuple[TokenLogprob | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSampled:
     """A token of the answer, never the one that stops it; `text` may lag behind or be empty."""
 
@@ -109,6 +138,7 @@ class TokenSampled:
     branch: int
     token: int
     text: str
+    logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +146,7 @@ class Finished:
     """The last event of a branch. `snapshot` has been fed exactly the answer's text.
 
     text: what had been held back. sampled: every token sampled, a stop token included.
+    stop_token: the one of stop_ids that ended the answer, and its likelihood if asked for.
     snapshot is None only when a request was cancelled before anything was computed for it.
     """
 
@@ -125,6 +156,8 @@ class Finished:
     text: str
     sampled: int
     snapshot: Snapshot | None
+    stop_token: int | None = None
+    logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +168,4 @@ class Failed:
     message: str
 
 
-Event = BoundaryReached | TokenSampled | Finished | Failed
+Event = BoundaryReached | PromptScored | TokenSampled | Finished | Failed

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from server.engine.messages import FinishReason, Submit
+from server.engine.messages import Finished, FinishReason, Submit, TokenLogprob
 from server.engine.sampler import Sampler
 from server.engine.snapshot import FedIds, Snapshot
 
@@ -24,6 +24,14 @@ class Ending:
 
     reason: FinishReason
     text: str
+    stop_token: int | None = None
+    logprob: TokenLogprob | None = None
+
+    def report(
+        self, request: str, branch: int, sampled: int, snapshot: Snapshot | None
+    ) -> Finished:
+        stopped = self.stop_token, self.logprob
+        return Finished(request, branch, self.reason, self.text, sampled, snapshot, *stopped)
 
 
 class Sequence:
@@ -60,6 +68,11 @@ class Sequence:
     def in_prompt(self) -> bool:
         """Still feeding the prompt, for all branches that will fork off at its end."""
         return self.piece is not None
+
+    @property
+    def scored(self) -> bool:
+        """What is fed next is a prompt whose tokens' likelihoods are asked for."""
+        return self.in_prompt and self.submit.prompt_logprobs is not None
 
     @property
     def decoding(self) -> bool:

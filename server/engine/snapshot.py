@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from models.base import State
@@ -47,6 +48,11 @@ class Snapshot:
     state: State
     logits: Tensor
     fed: FedIds
+
+    @classmethod
+    def of_initial(cls, state: State) -> "Snapshot":
+        """A state that was tuned, not fed: no logits follow it before the first token."""
+        return cls(state, torch.empty(0), FedIds())
 
     @property
     def tokens(self) -> int:

@@ -8,6 +8,8 @@ and no caller can name another's state.
 """
 
 import hashlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 
 Key = bytes
 
@@ -25,6 +27,20 @@ def extend(key: Key, role: str, text: str) -> Key:
 def prompt_key(key: Key, header: str) -> Key:
     """The key of a prefix followed by the header of an answer that is yet to be written."""
     return _digest(b"prompt", key, header.encode())
+
+
+def id_keys(owner: tuple[str, str], ids: Sequence[int], lengths: Iterable[int]) -> Iterator[Key]:
+    """The keys of the first so many ids, for rising `lengths`, of a text without messages.
+
+    owner: the fingerprint and the caller, as for a conversation.
+    """
+    root = _digest(b"ids", *(part.encode() for part in owner))
+    digest = hashlib.blake2b(root, digest_size=32)
+    done = 0
+    for length in lengths:
+        digest.update(array("I", ids[done:length]).tobytes())
+        done = length
+        yield digest.copy().digest()
 
 
 def _digest(*parts: bytes) -> Key:

@@ -1,10 +1,11 @@
-"""Finds the longest known prefix of a conversation and keeps new ones."""
+"""Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.engine.snapshot import Snapshot
-from server.session.keys import Key
+from server.session.ids import KnownLengths, Owner
+from server.session.keys import Key, id_keys
 from server.session.store import SnapshotStore
 
 
@@ -25,6 +26,7 @@ class SessionManager:
 
     def __init__(self, store: SnapshotStore) -> None:
         self._store = store
+        self._lengths = KnownLengths()
 
     def resume(self, keys: Sequence[Key | None]) -> Resumption:
         """The longest kept prefix; keys name the prompt up to the end of each segment."""
@@ -38,3 +40,14 @@ class SessionManager:
     def keep(self, key: Key, snapshot: Snapshot, parent: Key | None) -> None:
         """Keep a snapshot that continues the one of `parent`."""
         self._store.put(key, snapshot, parent)
+
+    def resume_ids(self, owner: Owner, ids: Sequence[int]) -> Snapshot | None:
+        """The snapshot of the longest kept prefix of a text that is no conversation."""
+        return self.resume(list(id_keys(owner, ids, self._lengths.up_to(owner, len(ids))))).snapshot
+
+    def keep_ids(self, owner: Owner, snapshot: Snapshot, parent: int) -> None:
+        """Keep a snapshot that continues the one of its first `parent` ids, if there are any."""
+        ids = snapshot.fed.to_list()
+        *before, key = id_keys(owner, ids, [parent, len(ids)] if parent else [len(ids)])
+        self._lengths.note(owner, len(ids))
+        self.keep(key, snapshot, before[0] if before else None)

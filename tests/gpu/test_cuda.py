@@ -8,9 +8,9 @@ import torch
 from models import loader
 from models.backends import select
 from models.base import Model
+from server.bench.engine import NeverStops
 from server.engine.engine import Engine
 from server.engine.messages import Branch, Finished, Sampling, Submit, TokenSampled
-from tests.bench.engine import NeverStops
 from tests.checkpoints import Sizes, random_rwkv, save
 
 TOKENS = torch.randint(1, 320, (150,), generator=torch.Generator().manual_seed(7)).tolist()

@@ -85,6 +85,21 @@ def test_stepping_matches_the_reference(pair) -> None:
     assert (ours[0] - answer.logits[0]).abs().max() < 2e-3  # rounding alone can move token 0
 
 
+def test_the_logits_after_every_token_match_the_reference(pair) -> None:
+    model, answer = pair
+    ours = model.forward(torch.tensor(TOKENS), [len(TOKENS)], model.new_state(1), every=True)
+    assert close(ours[1:], answer.logits[1:])
+
+
+def test_of_every_token_the_last_is_what_a_forward_gives_alone(pair) -> None:
+    model, _ = pair
+    lengths = [1, 7, 40]
+    tokens = torch.tensor(TOKENS[: sum(lengths)])
+    last = model.forward(tokens, lengths, model.new_state(3))
+    every = model.forward(tokens, lengths, model.new_state(3), every=True)
+    assert close(every[[0, 7, 47]], last)
+
+
 @pytest.mark.parametrize("length", [2, 31, 32, 33, 150])
 def test_prefill_in_one_forward_matches_the_reference(pair, length: int) -> None:
     model, answer = pair

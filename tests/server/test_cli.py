@@ -100,6 +100,16 @@ def test_config_masks_keys(invoke: Callable[..., Result]) -> None:
     assert 'api_keys = ["***", "***"]' in output
 
 
+def test_config_prints_adapters_of_flags(invoke: Callable[..., Result]) -> None:
+    output = invoke("config", "--adapter", "a=a.pth", "--adapter", "b=b.pth").stdout
+    assert output.count("[[adapters]]") == 2
+    assert 'path = "b.pth"  # flag --adapter\n' in output
+
+
+def test_a_bad_adapter_flag_is_one_sentence(invoke: Callable[..., Result]) -> None:
+    assert_one_sentence(invoke("serve", "--adapter", "a.pth"), "--adapter", "NAME=PATH")
+
+
 @pytest.mark.parametrize("command", ["serve", "config", "chat"])
 def test_a_bad_setting_is_one_sentence(invoke: Callable[..., Result], command: str) -> None:
     assert_one_sentence(invoke(command, "--device", "tpu"), "--device", "auto, cpu or cuda")
@@ -193,6 +203,13 @@ def test_a_chat_in_this_process_needs_no_server(path: Path, invoke: Callable[...
     assert "tiny in this process" in result.stdout
 
 
+def test_a_chat_in_this_process_needs_no_other_model(
+    path: Path, invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text('[[models]]\npath = "nowhere.pth"\n')
+    assert invoke("chat", "--model", str(path), "--device", "cpu").exit_code == 0
+
+
 async def test_an_answer_cut_short_in_this_process_leaves_its_state(path: Path) -> None:
     built = build(settings(path))
     question = [Message("user", "Hello")]
@@ -200,7 +217,7 @@ async def test_an_answer_cut_short_in_this_process_leaves_its_state(path: Path) 
         speaker = LocalSpeaker(built, Wishes(seed=1))
         async with aclosing(speaker.reply(question)) as reply:
             heard = [await anext(reply) for _ in range(3)]
-        assert built.engine.in_flight == 0
+        assert built.catalogue.in_flight == 0
         said = Message("assistant", "".join(heard))
         follow_up = TurnRequest("terminal", (*question, said, *question), max_tokens=1)
         turn = built.service.start(follow_up)

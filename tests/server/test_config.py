@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from server.config import ConfigError, Settings, Source, dump, effective, find_config_file, load
+from server.config.about import About
 from server.config.render import document, reference, toml
-from server.config.schema import KEYS, SECTIONS, About
+from server.config.schema import ENTRY_KEYS, KEYS, LISTS, SECTIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +26,25 @@ def nowhere(tmp_path: Path) -> Path:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "my.toml"
+
+
+TWO_OF_EACH = """
+[[models]]
+path = "a.pth"
+[[models]]
+path = "b.pth"
+id = "bee"
+dtype = "bf16"
+[[adapters]]
+name = "poet"
+path = "poet.pth"
+alpha = 32
+[[adapters]]
+name = "clerk"
+path = "clerk.pth"
+model = "bee"
+initial = "init_pissa.pth"
+"""
 
 
 def refusal(
@@ -146,6 +166,32 @@ def test_the_flag_names_the_file_before_the_variable_and_the_directory(tmp_path:
         ("[sessions]\nmemory_bytes = -1\n", ["memory_bytes", "is -1"]),
         ("[server]\nhost = \n", ["my.toml", "not valid TOML", "line 2"]),
         ("[server]\nport = 1\nport = 2\n", ["my.toml", "not valid TOML"]),
+        ("models = 1\n", ["'models'", "my.toml", "[[models]]", "is 1"]),
+        ('[models]\npath = "a"\n', ["'models'", "[[models]]", '{"path": "a"}']),
+        ("models = [1]\n", ["[[models]] number 1", "my.toml", "table", "is 1"]),
+        ('[[model]]\npath = "a"\n', ["'model'", "my.toml", "[model]"]),
+        ('[[modles]]\npath = "a"\n', ["'modles'", "did you mean model"]),
+        ('[[models]]\nid = "a"\n', ["[[models]] number 1", "my.toml", "no path", "checkpoint"]),
+        ('[[models]]\npath = ""\n', ["path of [[models]] number 1", 'is ""']),
+        (
+            '[[models]]\npath = "a"\n[[models]]\npth = "b"\n',
+            ["'pth' of [[models]] number 2 in", "my.toml", "did you mean models.path?"],
+        ),
+        (
+            '[[models]]\npath = "a"\n[[models]]\npath = "b"\ndtype = "int3"\n',
+            ["dtype of [[models]] number 2 in", "my.toml", "float32, bf16, fp16 or int8", '"int3"'],
+        ),
+        ('[[models]]\npath = "a"\ndevice = "cpu"\n', ["'device' of [[models]] number 1"]),
+        ('[[adapters]]\nname = "x"\n', ["[[adapters]] number 1", "no path"]),
+        ('[[adapters]]\nname = "a:b"\npath = "x"\n', ["name of [[adapters]]", "hyphens", '"a:b"']),
+        (
+            '[[adapters]]\nname = "x"\npath = "x"\nalpha = 0\n',
+            ["alpha of [[adapters]] number 1", "above 0", "is 0"],
+        ),
+        (
+            '[[adapters]]\nname = "x"\npath = "x"\nalhpa = 1\n',
+            ["'alhpa'", "did you mean adapters.alpha?"],
+        ),
     ],
 )
 def test_a_bad_file_is_refused_in_one_sentence_that_names_it(
@@ -179,6 +225,59 @@ def test_a_bad_flag_is_refused_by_its_own_name() -> None:
     assert refusal(flags={"model.dtype": "int3"}) == (
         '--dtype must be auto, float32, bf16, fp16 or int8, but is "int3".'
     )
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("poet.pth", ["--adapter", "NAME=PATH", '"poet.pth"']),
+        ("a:b=poet.pth", ["name in --adapter", "hyphens", '"a:b"']),
+        ("poet=", ["path in --adapter", 'is ""']),
+    ],
+)
+def test_a_bad_adapter_flag_is_refused_by_its_part(flag: str, words: list[str]) -> None:
+    said = refusal(flags={"adapters": [flag]})
+    assert [word for word in words if word not in said] == []
+
+
+def test_entries_come_in_the_order_of_the_file(file: Path) -> None:
+    file.write_text(TWO_OF_EACH)
+    settings = load(file)
+    assert [(model.path, model.id, model.dtype) for model in settings.models] == [
+        ("a.pth", None, "auto"),
+        ("b.pth", "bee", "bf16"),
+    ]
+    assert [(item.name, item.model, item.alpha, item.initial) for item in settings.adapters] == [
+        ("poet", None, 32, None),
+        ("clerk", "bee", None, "init_pissa.pth"),
+    ]
+
+
+def test_adapters_of_flags_come_after_those_of_the_file(file: Path) -> None:
+    file.write_text(TWO_OF_EACH)
+    settings = load(file, overrides={"adapters": ["fool=a=b.pth"]})
+    assert [(item.name, item.path) for item in settings.adapters[1:]] == [
+        ("clerk", "clerk.pth"),
+        ("fool", "a=b.pth"),
+    ]
+
+
+def test_the_dump_tells_where_each_value_of_an_entry_came_from(file: Path) -> None:
+    file.write_text(TWO_OF_EACH)
+    lines = dump(load(file, overrides={"adapters": ["fool=fool.pth"]})).splitlines()
+    second = lines[lines.index('path = "b.pth"  # file ' + str(file)) :]
+    assert second[1] == f'id = "bee"  # file {file}'
+    assert "keep_thinking = true  # default" in second
+    assert lines.count("[[adapters]]") == 3
+    assert 'path = "fool.pth"  # flag --adapter' in lines
+
+
+def test_the_dump_of_entries_is_toml_that_gives_the_same_entries(file: Path) -> None:
+    file.write_text(TWO_OF_EACH)
+    settings = load(file, overrides={"adapters": ["fool=fool.pth"]})
+    file.write_text(dump(settings), encoding="utf-8")
+    again = load(file)
+    assert (again.models, again.adapters) == (settings.models, settings.adapters)
 
 
 def test_an_unknown_override_is_refused() -> None:
@@ -246,7 +345,7 @@ def test_effective_lists_every_setting_once() -> None:
     assert [item.name for item in effective(Settings())] == names
 
 
-@pytest.mark.parametrize("key", KEYS.values(), ids=lambda key: key.name)
+@pytest.mark.parametrize("key", [*KEYS.values(), *ENTRY_KEYS.values()], ids=lambda key: key.name)
 def test_every_setting_has_a_unit_and_a_reason(key: Any) -> None:
     about: About = key.about
     assert all((about.what, about.unit, about.reason))
@@ -263,17 +362,18 @@ def test_the_repositorys_config_toml_changes_nothing() -> None:
 
 
 def test_every_line_of_config_toml_can_be_uncommented(file: Path) -> None:
-    lines = reference().splitlines()
-    bare = [line.removeprefix("# ") for line in lines if " = " in line or line.startswith("[")]
+    bare = [line.removeprefix("# ") for line in reference().splitlines()]
     listed = [line for line in bare if line.startswith("[") or line.split(" = ")[0].isidentifier()]
     file.write_text("\n".join(listed), encoding="utf-8")
-    assert set(load(file).sources) == set(KEYS)
+    entries = {f"{key.section}.1.{key.field}" for key in ENTRY_KEYS.values()}
+    assert set(load(file).sources) == set(KEYS) | entries
 
 
 def test_the_docs_tables_are_the_schemas() -> None:
     text = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
     assert text == document(text), "run `make docs`"
-    assert [name for name in KEYS if f"`{name.split('.')[1]}`" not in text] == []
+    assert [name for name in LISTS if f"## `[[{name}]]`" not in text] == []
+    assert [name for name in (*KEYS, *ENTRY_KEYS) if f"`{name.split('.')[1]}`" not in text] == []
 
 
 def test_the_sections_are_the_tables_of_config_toml() -> None:

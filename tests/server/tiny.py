@@ -16,11 +16,11 @@ from tests.models.tokenizer.tokenizer_files import byte_level
 SIZES = Sizes(layers=2, width=64, head_size=32, ffn_width=128, vocab_size=512)
 
 
-def checkpoint(folder: Path, name: str = "tiny.pth") -> Path:
+def checkpoint(folder: Path, name: str = "tiny.pth", seed: int = 0) -> Path:
     """The model's file; its tokenizer lies beside it."""
     folder.mkdir(exist_ok=True)
     byte_level(folder / "tokenizer.json")
-    return save(random_rwkv7(SIZES), folder / name)
+    return save(random_rwkv7(SIZES, seed), folder / name)
 
 
 def settings(path: Path, **overrides: object) -> Settings:
@@ -33,8 +33,15 @@ def settings(path: Path, **overrides: object) -> Settings:
 @contextmanager
 def served(path: Path, **overrides: object) -> Iterator[tuple[str, App]]:
     """The URL of a server for `path`, and what runs in it."""
-    app = build(settings(path, **overrides))
-    with bind(app.settings.server) as listener:
+    with serving(settings(path, **overrides)) as both:
+        yield both
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[tuple[str, App]]:
+    """The URL of a server with these settings, and what runs in it."""
+    app = build(settings)
+    with bind(settings.server) as listener:
         server = Server(app, listener)
         thread = threading.Thread(target=server.run)
         thread.start()

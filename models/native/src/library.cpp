@@ -132,6 +132,9 @@ API rwkv::Handle* rwkv7_new(const int64_t* sizes, int is_int8, const char* isa, 
 
 API void rwkv7_free(rwkv::Handle* handle) { delete handle; }
 
+// Memory for weights, and for what is computed with them.
+API int64_t rwkv7_bytes(const rwkv::Handle* h) { return int64_t(h->builder.bytes()); }
+
 // A tensor by its official name, [rows][cols] floats; a vector has one row. Tensors that no formula
 // reads are passed over.
 API const char* rwkv7_put(rwkv::Handle* h, const char* name, const float* data, int64_t rows,

@@ -57,6 +57,7 @@ void* Arena::take(size_t bytes) {
 #endif
         next_ = static_cast<char*>(piece);
         left_ = size;
+        bytes_ += size;
     }
     void* taken = next_;
     next_ += bytes;

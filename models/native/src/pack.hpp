@@ -16,13 +16,15 @@ public:
     template <class T>
     T* array(int64_t count) { return static_cast<T*>(take(size_t(count) * sizeof(T))); }
 
+    size_t bytes() const { return bytes_; }
+
 private:
     struct Free {
         void operator()(void* piece) const;
     };
     std::vector<std::unique_ptr<void, Free>> pieces_;
     char* next_ = nullptr;
-    size_t left_ = 0;
+    size_t left_ = 0, bytes_ = 0;
 };
 
 // Values of a matrix: row r, column c is at data[r * row_stride + c * column_stride].

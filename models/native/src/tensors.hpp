@@ -20,6 +20,8 @@ public:
     // Checks that nothing is missing and makes room for `threads` to compute in.
     void finish(int threads);
 
+    size_t bytes() const { return arena_.bytes(); }
+
 private:
     void put_layer(Layer& layer, const std::string& name, const std::string& rest,
                    const Source& from);

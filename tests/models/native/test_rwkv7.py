@@ -48,12 +48,13 @@ def native(
     sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloat16, threads: int = 2
 ) -> NativeRwkv7:
     tensors = tensors_of(sizes)
-    return NativeRwkv7(detect(tensors), tensors, dtype, threads)
+    return NativeRwkv7(detect(tensors), tensors.items(), dtype, threads)
 
 
 def twin(sizes: Sizes = USUAL) -> Rwkv7:
     tensors = tensors_of(sizes)
-    return Rwkv7(detect(tensors), tensors)
+    prepared = {name: Rwkv7.prepared(name, tensors) for name in tensors}
+    return Rwkv7(detect(tensors), prepared)
 
 
 @pytest.fixture(params=instruction_sets())
@@ -199,6 +200,22 @@ def test_the_dtype_is_the_number_format_of_the_weights() -> None:
     assert (native(dtype=torch.int8).dtype, native().dtype) == (torch.int8, torch.bfloat16)
 
 
+def test_sequences_begin_with_the_state_that_was_given() -> None:
+    tensors = tensors_of(USUAL)
+    spec = detect(tensors)
+    begin = torch.randn(spec.layers, spec.heads, spec.head_size, spec.head_size)
+    model = NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1, begin)
+    state = twin().new_state(1)
+    state.wkv.copy_(begin.unsqueeze(1))
+    expected = twin().forward(TOKENS[:9], [9], state)
+    assert divergence(feed(model, [9])[0], expected) < LIMITS[torch.bfloat16]
+
+
+def test_packed_weights_are_counted() -> None:
+    parameters = native().spec.parameters
+    assert native().resident_bytes > 2 * parameters
+
+
 @pytest.mark.parametrize(
     ("tokens", "lengths", "rows", "words"),
     [
@@ -236,7 +253,7 @@ def test_a_missing_tensor_is_refused_by_its_name() -> None:
     spec = detect(tensors)
     del tensors["blocks.2.att.a2"]
     with pytest.raises(CheckpointError, match=r"the tensor blocks\.2\.att\.a2 is missing"):
-        NativeRwkv7(spec, tensors, torch.bfloat16, 1)
+        NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1)
 
 
 def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
@@ -244,7 +261,7 @@ def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
     spec = detect(tensors)
     tensors["blocks.1.ffn.key.weight"] = torch.zeros(500, 128)
     with pytest.raises(CheckpointError, match=r"blocks\.1\.ffn\.key\.weight computes 500 values"):
-        NativeRwkv7(spec, tensors, torch.bfloat16, 1)
+        NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1)
 
 
 def test_models_come_and_go_with_their_threads() -> None:

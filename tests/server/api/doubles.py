@@ -11,10 +11,12 @@ from models.base import ModelSpec
 from models.tokenizer import Tokenizer
 from server.api.build import build_api
 from server.api.context import Context
-from server.chat.service import ChatService, ServedModel
+from server.chat.catalogue import Catalogue, Offer
+from server.chat.service import ServedModel
 from server.chat.template import G1
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent, TurnRequest
 from server.config import ServerSettings
+from server.errors import NotFound
 
 VOCAB_SIZE = 100
 SPEC = ModelSpec("7", 2, 64, 1, 64, 256, VOCAB_SIZE, 12345, "abcdef0123456789" * 4)
@@ -56,7 +58,6 @@ class FakeService:
     """Starts one turn of its script for every request, or raises its `refusal`."""
 
     model = ServedModel("tiny", SPEC, "float32", TOKENIZER, G1)
-    created = 1_700_000_000
 
     def __init__(self) -> None:
         self.alive = True
@@ -73,12 +74,43 @@ class FakeService:
         return self.turns[-1]
 
 
+class FakeCatalogue:
+    """A single model, which is loaded."""
+
+    created = 1_700_000_000
+
+    def __init__(self, service: FakeService) -> None:
+        self._service = service
+
+    @property
+    def alive(self) -> bool:
+        return self._service.alive
+
+    @property
+    def offers(self) -> list[Offer]:
+        return [Offer(self._service.model, nbytes=0, load=cast(Any, None))]
+
+    def loaded(self, offer: Offer) -> bool:
+        return offer in self.offers
+
+    def offer(self, id: str) -> Offer:
+        (offer,) = self.offers
+        if id != offer.id:
+            raise NotFound("It is not served.", param="model", code="model_not_found")
+        return offer
+
+    async def find(self, id: str) -> FakeService:
+        self.offer(id)
+        return self._service
+
+
 class Api:
     """The HTTP application over a fake service, and a client of it."""
 
     def __init__(self, request_timeout_s: float = 0, **settings: Any) -> None:
         self.service = FakeService()
-        self.context = Context(cast(ChatService, self.service), request_timeout_s=request_timeout_s)
+        catalogue = cast(Catalogue, FakeCatalogue(self.service))
+        self.context = Context(catalogue, request_timeout_s=request_timeout_s)
         self.app = build_api(self.context, ServerSettings(**settings))
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app), base_url="http://test"

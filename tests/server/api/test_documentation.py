@@ -2,9 +2,11 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from openai.types.chat import completion_create_params
+from openai.types import completion_create_params as text_params
+from openai.types.chat import completion_create_params as chat_params
 from pydantic import BaseModel
 
 from server.api.chat_request import (
@@ -14,6 +16,13 @@ from server.api.chat_request import (
     MeaninglessFields,
     RefusedFields,
 )
+from server.api.completion_request import (
+    CompletionBody,
+    HonouredCompletionFields,
+    MeaninglessCompletionFields,
+    RefusedCompletionFields,
+)
+from server.api.sampling import SamplingFields
 from tests.server.api.doubles import Api
 
 ROOT = Path(__file__).parents[3]
@@ -34,12 +43,19 @@ def table_names(begin: str, end: str) -> list[str]:
         (MeaninglessFields, "### Accepted without meaning", "### Refused"),
         (RefusedFields, "### Refused", "### The answer"),
         (ChatMessage, "A **message**", "Other keys of a message"),
+        (MeaninglessCompletionFields, "Without meaning", "Refused"),
+        (RefusedCompletionFields, "Refused as", "### The completion"),
     ],
 )
 def test_every_field_is_in_its_table_and_no_other(
     fields: type[BaseModel], begin: str, end: str
 ) -> None:
     assert sorted(table_names(begin, end)) == sorted(fields.model_fields)
+
+
+def test_every_field_of_a_completion_is_in_its_table_or_works_as_in_a_chat() -> None:
+    own = set(HonouredCompletionFields.model_fields) - set(SamplingFields.model_fields)
+    assert sorted(table_names("### The request", "Without meaning")) == sorted(own)
 
 
 def test_every_address_is_documented(api: Api) -> None:
@@ -52,9 +68,13 @@ def test_every_address_is_documented(api: Api) -> None:
     assert documented == served | {"GET /openapi.json"}
 
 
-def test_every_parameter_of_the_sdk_is_known() -> None:
-    official = completion_create_params.CompletionCreateParamsStreaming.__annotations__
-    assert set(official) - set(ChatCompletionRequest.model_fields) == set()
+@pytest.mark.parametrize(
+    ("params", "fields"),
+    [(chat_params, ChatCompletionRequest), (text_params, CompletionBody)],
+)
+def test_every_parameter_of_the_sdk_is_known(params: Any, fields: type[BaseModel]) -> None:
+    official = params.CompletionCreateParamsStreaming.__annotations__
+    assert set(official) - set(fields.model_fields) == set()
 
 
 def test_every_error_code_in_the_code_is_documented() -> None:

@@ -26,6 +26,9 @@ async def test_a_model_tells_what_it_is(api: Api) -> None:
         "tokenizer": "letters",
         "template": "g1",
         "context_length": None,
+        "loaded": True,
+        "adapter": None,
+        "base": None,
     }
 
 

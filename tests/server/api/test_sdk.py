@@ -25,6 +25,7 @@ from tests.server.tiny import checkpoint, served
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 USAGE: Any = {"stream_options": {"include_usage": True}}
+CAPACITY = 4 + 2  # slots and queue
 ENDLESS: Any = {"max_tokens": 1_000_000, "logit_bias": {"0": -100}}
 
 
@@ -139,17 +140,17 @@ def test_mistakes_are_the_exceptions_the_sdk_has_for_them(client: OpenAI) -> Non
 
 
 def test_too_many_answers_at_once_are_429(client: OpenAI, app: App) -> None:
-    running = ask(client, stream=True, n=app.engine.capacity, **ENDLESS)
+    running = ask(client, stream=True, n=CAPACITY, **ENDLESS)
     with pytest.raises(RateLimitError) as busy:
         ask(client)
     assert busy.value.response.headers["retry-after"]
     running.close()
-    assert eventually(lambda: app.engine.in_flight == 0)
+    assert eventually(lambda: app.catalogue.in_flight == 0)
 
 
 def test_more_choices_than_can_ever_run_are_a_mistake(client: OpenAI, app: App) -> None:
     with pytest.raises(BadRequestError) as refused:
-        ask(client, n=app.engine.capacity + 1)
+        ask(client, n=CAPACITY + 1)
     assert refused.value.param == "n"
 
 
@@ -157,15 +158,15 @@ def test_more_choices_than_can_ever_run_are_a_mistake(client: OpenAI, app: App) 
 def test_closing_a_stream_frees_its_slots(client: OpenAI, app: App, n: int) -> None:
     stream = ask(client, stream=True, n=n, **ENDLESS)
     next(stream)
-    assert app.engine.in_flight == n
+    assert app.catalogue.in_flight == n
     stream.close()
-    assert eventually(lambda: app.engine.in_flight == 0)
+    assert eventually(lambda: app.catalogue.in_flight == 0)
 
 
 def test_giving_up_a_whole_answer_frees_its_slots(client: OpenAI, app: App) -> None:
     with pytest.raises(APITimeoutError):
         ask(client, timeout=0.3, **ENDLESS)
-    assert eventually(lambda: app.engine.in_flight == 0)
+    assert eventually(lambda: app.catalogue.in_flight == 0)
 
 
 async def test_abrupt_disconnects_leave_nothing_behind(serving: tuple[str, App]) -> None:
@@ -182,7 +183,7 @@ async def test_abrupt_disconnects_leave_nothing_behind(serving: tuple[str, App])
 
     for _ in range(10):
         await asyncio.gather(*(visit() for _ in range(3)))
-    assert await asyncio.to_thread(eventually, lambda: app.engine.in_flight == 0)
+    assert await asyncio.to_thread(eventually, lambda: app.catalogue.in_flight == 0)
 
 
 async def test_many_streams_at_once_each_get_their_own_answer(serving: tuple[str, App]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from server.api import chat, streams
+from server.api import answers, streams
 from server.chat.types import ChoiceEnd, TextDelta
 from server.errors import AnswerFailed
 from tests.server.api.doubles import Api, answer, assert_error
@@ -134,7 +134,7 @@ async def test_a_turn_is_released_when_its_stream_has_ended(api: Api) -> None:
 
 async def test_silence_is_broken_by_comments(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "PING_S", 0.02)
-    monkeypatch.setattr(chat, "PING_S", 0.02)
+    monkeypatch.setattr(answers, "PING_S", 0.02)
     api.service.script = [lambda: asyncio.sleep(0.3), *answer()]
     data = await stream(api)
     before, _, after = data.partition(b"Hello"[:1])

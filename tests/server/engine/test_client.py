@@ -31,9 +31,9 @@ class GatedModel(CountingModel):
         super().__init__()
         self.gate = threading.Event()
 
-    def forward(self, tokens, lengths, state):
+    def forward(self, tokens, lengths, state, *, every=False):
         assert self.gate.wait(PATIENCE_S)
-        return super().forward(tokens, lengths, state)
+        return super().forward(tokens, lengths, state, every=every)
 
 
 def submit(

@@ -1,0 +1,149 @@
+"""A raw completion on the wire, whole and as server-sent events."""
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from server.api.chat_answer import REASONS, Usage, WireReason, fingerprint, usage
+from server.api.completion_request import CompletionBody
+from server.api.logprobs import TextLogprobs, text_logprobs
+from server.api.streams import frame
+from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
+from server.chat.service import ServedModel
+from server.chat.tokens import TextToken
+from server.chat.types import ChoiceEnd, TextDelta
+
+Delta = TextDelta | EchoDelta
+
+
+class TextChoice(BaseModel):
+    """One of the answers; finish_reason is null in the chunks before its last."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: WireReason | None
+
+
+class TextChoiceWithIds(TextChoice):
+    """token_ids: of the answer, a stop token included. The prompt's come once per choice."""
+
+    token_ids: list[int]
+    prompt_token_ids: list[int] | None
+
+
+class TextCompletion(BaseModel):
+    """The answers to all prompts: those to the first one, those to the second one, and so on."""
+
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[TextChoiceWithIds | TextChoice]
+    usage: Usage
+    system_fingerprint: str
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is known of a choice and was not sent yet; `ids` are those of its answer."""
+
+    text: str = ""
+    tokens: list[TextToken] = field(default_factory=list)
+    ids: list[int] = field(default_factory=list)
+    reason: WireReason | None = None
+
+    def add(self, event: Delta) -> None:
+        self.text += event.text
+        self.tokens += event.tokens
+        if isinstance(event, TextDelta):
+            self.ids += (token.id for token in event.tokens)
+
+
+class CompletionWriter:
+    """Writes one completion for the request `body`."""
+
+    def __init__(self, body: CompletionBody, completion: Completion, model: ServedModel) -> None:
+        self._body = body
+        self._completion = completion
+        self._token_bytes = model.tokenizer.token_bytes
+        self._per_prompt = body.n or 1
+        self._choices = len(completion.prompt_ids) * self._per_prompt
+        self._head: dict[str, Any] = {
+            "id": f"cmpl-{uuid.uuid4().hex}",
+            "object": "text_completion",
+            "created": int(time.time()),
+            "model": model.id,
+            "system_fingerprint": fingerprint(model),
+        }
+        self._begun: set[int] = set()
+
+    async def whole(self) -> TextCompletion:
+        """Waits for the end of every choice. Raises AnswerFailed."""
+        parts = [_Part() for _ in range(self._choices)]
+        ends: list[ChoiceEnd] = []
+        async for event in self._completion.events():
+            match event:
+                case TextDelta(choice) | EchoDelta(choice):
+                    parts[choice].add(event)
+                case ChoiceEnd(choice, reason):
+                    parts[choice].reason = REASONS[reason]
+                    ends.append(event)
+        return TextCompletion(
+            **self._head,
+            choices=[self._choice(number, part) for number, part in enumerate(parts)],
+            usage=usage(self._completion, ends),
+        )
+
+    async def frames(self, events: AsyncIterator[CompletionEvent]) -> AsyncGenerator[bytes]:
+        """A chunk for every piece of text, and one for the end of every choice."""
+        ends: list[ChoiceEnd] = []
+        async for event in events:
+            match event:
+                case TextDelta(choice, text) | EchoDelta(choice, text):
+                    if text or self._shows_tokens:
+                        part = _Part()
+                        part.add(event)
+                        yield self._chunk(choice, part)
+                case ChoiceEnd(choice, reason):
+                    ends.append(event)
+                    yield self._chunk(choice, _Part(reason=REASONS[reason]))
+        if self._body.wants_usage:
+            used = usage(self._completion, ends).model_dump()
+            yield frame(self._head | {"choices": [], "usage": used})
+
+    @property
+    def _shows_tokens(self) -> bool:
+        return bool(self._body.return_token_ids) or self._body.logprobs is not None
+
+    def _chunk(self, number: int, part: _Part) -> bytes:
+        rest: dict[str, Any] = {"usage": None} if self._body.wants_usage else {}
+        choice = self._choice(number, part).model_dump()
+        return frame(self._head | {"choices": [choice]} | rest)
+
+    def _choice(self, number: int, part: _Part) -> TextChoice:
+        found = TextChoice(
+            index=number,
+            text=part.text,
+            logprobs=self._logprobs(part),
+            finish_reason=part.reason,
+        )
+        if not self._body.return_token_ids:
+            return found
+        first = number not in self._begun
+        self._begun.add(number)
+        prompt = list(self._completion.prompt_ids[number // self._per_prompt])
+        return TextChoiceWithIds(
+            **dict(found),
+            token_ids=part.ids,
+            prompt_token_ids=prompt if first else None,
+        )
+
+    def _logprobs(self, part: _Part) -> TextLogprobs | None:
+        if self._body.logprobs is None:
+            return None
+        return text_logprobs(part.tokens, self._token_bytes)

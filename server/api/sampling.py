@@ -1,0 +1,106 @@
+"""What chats and raw completions ask about sampling and stopping, in the same words."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from server.api.fields import AtMost, ListOf, Penalty, Signed64, StopString, Unit, Whole, Wire
+from server.chat.types import SamplingOptions
+from server.errors import InvalidRequest
+
+_LONGEST_ID = 10  # digits; more cannot be a token id
+
+
+class StreamOptions(Wire):
+    """include_obfuscation is taken without meaning: nothing is padded."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+class SamplingFields(Wire):
+    """Fields that do what they say; null stands for the default of each."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[Whole, Field(ge=1, le=128)] | None = None
+    stop: StopString | Annotated[ListOf[StopString], Field(max_length=16)] | None = None
+    stop_token_ids: Annotated[ListOf[Whole], Field(max_length=128)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Unit | None = None
+    top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Unit | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    repeat_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    penalty_decay: Unit | None = None
+    logit_bias: (
+        Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
+    ) = None
+    seed: Signed64 | None = None
+
+    @property
+    def wants_usage(self) -> bool:
+        """At the end of a stream."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+def stop_strings(body: SamplingFields) -> tuple[str, ...]:
+    """Whether one or several were given."""
+    return (body.stop,) if isinstance(body.stop, str) else tuple(body.stop or ())
+
+
+def stop_token_ids(body: SamplingFields, vocab_size: int) -> tuple[int, ...]:
+    """Raises InvalidRequest for ids outside the vocabulary."""
+    ids = tuple(body.stop_token_ids or ())
+    check_ids(ids, "stop_token_ids", vocab_size)
+    return ids
+
+
+def check_ids(ids: Sequence[int], param: str, vocab_size: int) -> None:
+    """Raises InvalidRequest for the first of a list that is outside the vocabulary."""
+    for number, token in enumerate(ids):
+        if not 0 <= token < vocab_size:
+            raise _not_a_token(str(token), f"{param}.{number}", vocab_size)
+
+
+def sampling_options(body: SamplingFields, vocab_size: int) -> SamplingOptions:
+    """Raises InvalidRequest for biases of ids outside the vocabulary."""
+    repetition = body.repetition_penalty
+    return SamplingOptions(
+        temperature=body.temperature,
+        top_p=body.top_p,
+        top_k=None if body.top_k is None else max(body.top_k, 0),
+        min_p=body.min_p,
+        presence_penalty=body.presence_penalty,
+        frequency_penalty=body.frequency_penalty,
+        repetition_penalty=body.repeat_penalty if repetition is None else repetition,
+        penalty_decay=body.penalty_decay,
+        seed=body.seed,
+        logit_bias=_logit_bias(body, vocab_size),
+    )
+
+
+def _logit_bias(body: SamplingFields, vocab_size: int) -> tuple[tuple[int, float], ...]:
+    biases: dict[int, float] = {}
+    for text, bias in (body.logit_bias or {}).items():
+        biases[_token_id(text, vocab_size)] = bias
+    return tuple(biases.items())
+
+
+def _token_id(text: str, vocab_size: int) -> int:
+    digits = text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID
+    if not digits or int(text) >= vocab_size:
+        raise _not_a_token(text, "logit_bias", vocab_size)
+    return int(text)
+
+
+def _not_a_token(text: str, param: str, vocab_size: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"{param} names the token id {text[:20]!r}, but this model's ids go from 0 to "
+        f"{vocab_size - 1}",
+        param=param,
+        code="invalid_value",
+    )

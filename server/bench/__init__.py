@@ -1,0 +1,1 @@
+"""Measurements: the engine's speed and memory, conversations over HTTP, and what formats cost."""

@@ -1,0 +1,126 @@
+"""A Report for people: one table for the engine, one for all servers with ratios."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from server.bench.report import (
+    KINDS,
+    EngineFigures,
+    Measured,
+    QualityReport,
+    Report,
+    ServerFigures,
+    Spread,
+)
+from server.hub import size_text
+
+
+def show(report: Report, console: Console) -> None:
+    """Medians everywhere; the JSON has the ranges."""
+    machine = report.machine
+    console.print(
+        f"{machine.processor}, {machine.cores} cores, torch {machine.torch}; "
+        f"rwkv-server {report.version}; medians of {report.plan.rounds}",
+        markup=False,
+    )
+    if report.model and report.engine:
+        console.print(_title(report.model), markup=False)
+        console.print(_engine(report.engine))
+    console.print(_servers(report.servers))
+
+
+def show_quality(report: QualityReport, console: Console) -> None:
+    """One row for each number format."""
+    console.print(f"{report.model} on {report.text}", markup=False)
+    columns = ("tokens", "perplexity", f"KL from {report.reference}", "same most likely token")
+    table = _table("", *columns)
+    for row in report.formats:
+        shares = (f"{row.perplexity:.4f}", f"{row.kl:.2e}", f"{100 * row.agreement:.2f} %")
+        table.add_row(row.dtype, f"{row.tokens:,}", *shares)
+    console.print(table)
+
+
+def _title(model: Measured) -> str:
+    values = " of random weights" if model.random_weights else ""
+    return f"{model.id}{values}: {model.parameters:,} parameters as {model.dtype}, {model.device}"
+
+
+def _engine(figures: EngineFigures) -> Table:
+    table = _table("the engine alone", "median", "range")
+    for decode in figures.decode:
+        speed = decode.tokens_per_s
+        table.add_row(f"decode, {_streams(decode.streams)} (tokens/s)", *_ranged(speed))
+    for prefill in figures.prefill:
+        speed = prefill.tokens_per_s
+        table.add_row(f"prefill, {prefill.tokens:,} tokens (tokens/s)", *_ranged(speed))
+    table.add_row("loading (s)", f"{figures.load_s:.2f}", "")
+    table.add_row("state of a conversation", size_text(figures.state_bytes), "")
+    return table
+
+
+def _servers(servers: Sequence[ServerFigures]) -> Table:
+    names = [f"{server.name}\n{server.model}" for server in servers]
+    ratios = ["ratio"] * (len(servers) - 1)
+    table = _table("over HTTP", *_interleave(names, ratios))
+    for name, values in _rows(servers):
+        shown = [_number(value) for value in values]
+        table.add_row(name, *_interleave(shown, [_ratio(it, values[0]) for it in values[1:]]))
+    for server in servers:
+        if server.start_s is not None:
+            table.add_row("start (s)", f"{server.start_s:.1f}")
+            table.add_row("resident once loaded", _size(server.loaded_bytes))
+            table.add_row("resident after all", _size(server.worked_bytes))
+    return table
+
+
+def _rows(servers: Sequence[ServerFigures]) -> Iterator[tuple[str, list[float]]]:
+    for at, decode in enumerate(servers[0].decode):
+        label = f"{_streams(decode.streams)} (tokens/s)"
+        yield label, [server.decode[at].tokens_per_s.median for server in servers]
+    for at, turns in enumerate(servers[0].turns):
+        for kind in KINDS:
+            label = f"{kind.replace('_', '-')} after {turns.prompt_tokens or turns.history:,} (ms)"
+            yield label, [server.turns[at].first_token_ms[kind].median for server in servers]
+    longs = [server.long for server in servers if server.long]
+    if longs:
+        yield "turns 2 to 4 (ms)", [it.early_ms.median for it in longs]
+        yield (
+            f"turns {longs[0].turns - 2} to {longs[0].turns} (ms)",
+            [it.late_ms.median for it in longs],
+        )
+
+
+def _table(*columns: str) -> Table:
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _interleave(first: Sequence[str], second: Sequence[str]) -> Iterable[str]:
+    """first[0], first[1], second[0], first[2], second[1], …"""
+    yield first[0]
+    for pair in zip(first[1:], second, strict=True):
+        yield from pair
+
+
+def _ranged(speed: Spread) -> tuple[str, str]:
+    return _number(speed.median), f"{_number(speed.low)} to {_number(speed.high)}"
+
+
+def _ratio(value: float, base: float) -> str:
+    return f"{value / base:.2f} ×" if base else "–"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+
+
+def _size(size: int | None) -> str:
+    return "unknown" if size is None else size_text(size)
+
+
+def _streams(count: int) -> str:
+    return f"{count} stream{'' if count == 1 else 's'}"

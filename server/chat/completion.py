@@ -1,0 +1,156 @@
+"""Raw text and token ids continued, without any template: resume, submit, keep."""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.completion_turn import Completion, Continued, Continuing
+from server.chat.sampling import resolve
+from server.chat.stops import TextWatcher
+from server.chat.types import SamplingOptions
+from server.engine.client import EngineClient, EngineFull, EventStream
+from server.engine.messages import Branch, Submit
+from server.engine.snapshot import Snapshot
+from server.errors import InvalidRequest, Overloaded
+from server.session import SessionManager
+
+_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """Prompts, as text or as ids of the vocabulary, and how each is continued.
+
+    choices: to each prompt. logprobs: alternatives to report with every token's likelihood, those
+    of the prompts too if they are echoed; None reports nothing. max_tokens 0 reads the prompts.
+    """
+
+    caller: str
+    prompts: tuple[str | tuple[int, ...], ...]
+    choices: int = 1
+    max_tokens: int = 16
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    logprobs: int | None = None
+    echo: bool = False
+
+    @property
+    def scores_prompts(self) -> bool:
+        return self.echo and self.logprobs is not None
+
+
+class CompletionService:
+    """Starts completions on one model; see ChatService for what it is given."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        engine: EngineClient,
+        sessions: SessionManager,
+        fingerprint: str,
+        *,
+        max_prompt_tokens: int,
+        beginning: Snapshot | None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._engine = engine
+        self._sessions = sessions
+        self._fingerprint = fingerprint
+        self._max_prompt_tokens = max_prompt_tokens
+        self._beginning = beginning
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, request: CompletionRequest) -> Completion:
+        """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
+        self._check_room(request)
+        prompts = [self._prompt(request, number) for number in range(len(request.prompts))]
+        try:
+            streams = [self._submit(request, prompt) for prompt in prompts]
+        except EngineFull:
+            raise _busy() from None
+        texts = [
+            Continuing(
+                stream,
+                prompt,
+                range(number * request.choices, (number + 1) * request.choices),
+                token_bytes=self._tokenizer.token_bytes,
+                keep=partial(self._sessions.keep_ids, (self._fingerprint, request.caller)),
+                echo=request.echo,
+                scored=request.scores_prompts,
+            )
+            for number, (stream, prompt) in enumerate(zip(streams, prompts, strict=True))
+        ]
+        completion = Completion(texts)
+        task = asyncio.create_task(completion.run())
+        self._running.add(task)  # it goes on when nobody listens, so that its state is kept
+        task.add_done_callback(self._running.discard)
+        return completion
+
+    def _check_room(self, request: CompletionRequest) -> None:
+        """All prompts or none: what is admitted must not have to be given up."""
+        wanted = len(request.prompts) * request.choices
+        if wanted > self._engine.capacity:
+            raise InvalidRequest(
+                f"{len(request.prompts)} prompts with n={request.choices} can never run together "
+                f"here: slots and queue together take {self._engine.capacity}",
+                param="prompt" if len(request.prompts) > 1 else "n",
+            )
+        if wanted > self._engine.capacity - self._engine.in_flight:
+            raise _busy()
+
+    def _prompt(self, request: CompletionRequest, number: int) -> Continued:
+        given = request.prompts[number]
+        param = f"prompt.{number}" if len(request.prompts) > 1 else "prompt"
+        ids = self._encode(given, param) if isinstance(given, str) else given
+        if 0 < self._max_prompt_tokens < len(ids):
+            raise InvalidRequest(
+                f"{param} has {len(ids)} tokens, and this server is set to take at most "
+                f"{self._max_prompt_tokens}",
+                param=param,
+                code="context_length_exceeded",
+            )
+        text = given if isinstance(given, str) else self._tokenizer.decode(ids)
+        kept = None
+        if not request.scores_prompts:  # which every token of the prompt has to pass for
+            kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)
+        return Continued(ids, text, kept or self._beginning)
+
+    def _encode(self, text: str, param: str) -> tuple[int, ...]:
+        """The ids of a prompt; an empty one is the end of what was before it."""
+        if not text:
+            return (self._tokenizer.eos_id,)
+        try:
+            return tuple(self._tokenizer.encode(text))
+        except TokenizerError as error:
+            raise InvalidRequest(f"{param} cannot be tokenised: {error}", param=param) from error
+
+    def _submit(self, request: CompletionRequest, prompt: Continued) -> EventStream:
+        ends = () if request.ignore_eos else (self._tokenizer.eos_id,)
+        return self._engine.submit(
+            Submit(
+                request=secrets.token_hex(12),
+                start=prompt.start,
+                pieces=(prompt.ids[prompt.cached :],),
+                branches=tuple(self._branches(request)),
+                max_tokens=request.max_tokens,
+                stop_ids=frozenset((*ends, *request.stop_token_ids)),
+                logprobs=request.logprobs,
+                prompt_logprobs=request.logprobs if request.scores_prompts else None,
+            )
+        )
+
+    def _branches(self, request: CompletionRequest) -> Iterator[Branch]:
+        sampling = resolve(request.sampling, SamplingOptions())
+        for number in range(request.choices):
+            watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
+
+
+def _busy() -> Overloaded:
+    message = "the server is busy: its slots and its queue are full"
+    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)

@@ -1,1 +1,0 @@
-"""Measurements of speed and memory: `make bench`. Figures, not tests: nothing here can fail."""
