@@ -86,6 +86,10 @@ GPU_PROBE := import numpy, pytest, safetensors, tokenizers, torch; assert torch.
 GPU_TESTS := -m pytest tests/gpu --confcutdir=tests/gpu -o addopts=--import-mode=importlib \
 	-W ignore::pytest.PytestConfigWarning
 
+.PHONY: sanitize
+sanitize: $(VENV)/.develop ## Run the native library under sanitizers
+	$(BIN)/python -m tests.models.native.sanitize
+
 .PHONY: lock
 lock: $(VENV)/.develop ## Rewrite constraints.txt from what is installed
 	@{ sed '/^[^#]/,$$d' constraints.txt; \
