@@ -1,5 +1,6 @@
 """From a checkpoint file to a model that is ready to run, with an adapter in it or without."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ __all__ = ["find_checkpoint", "load", "number_format", "resident_bytes"]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
+
+log = logging.getLogger(__name__)
 
 _NETWORKS: dict[str, type[Network]] = {
     "4": Rwkv4,
@@ -107,7 +110,9 @@ def _native(
             progress(done, total)
 
     begin = initial.wkv(found.tensors, found.spec)
-    return NativeRwkv7(spec, named(), dtype, torch.get_num_threads(), begin)
+    model = NativeRwkv7(spec, named(), dtype, torch.get_num_threads(), begin)
+    log.info("computing in the native library, with %s", model.isa)
+    return model
 
 
 def resident_bytes(models: Iterable[Model]) -> int:

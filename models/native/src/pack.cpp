@@ -57,11 +57,11 @@ void* Arena::take(size_t bytes) {
 #endif
         next_ = static_cast<char*>(piece);
         left_ = size;
-        bytes_ += size;
     }
     void* taken = next_;
     next_ += bytes;
     left_ -= bytes;
+    bytes_ += bytes;
     return std::memset(taken, 0, bytes);
 }
 

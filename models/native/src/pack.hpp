@@ -16,6 +16,7 @@ public:
     template <class T>
     T* array(int64_t count) { return static_cast<T*>(take(size_t(count) * sizeof(T))); }
 
+    // All that was taken.
     size_t bytes() const { return bytes_; }
 
 private:

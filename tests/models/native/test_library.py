@@ -35,6 +35,15 @@ def test_rwkv7_on_the_cpu_is_computed_natively(dtype: str, tmp_path: Path) -> No
     assert isinstance(load(tmp_path, "7", dtype), NativeRwkv7)
 
 
+def test_the_instruction_set_is_named_in_one_log_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    load(tmp_path, "7", "bf16")
+    said = [r.getMessage() for r in caplog.records if "native" in r.getMessage()]
+    assert said == [f"computing in the native library, with {library.instruction_sets()[0]}"]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "fp16"])
 def test_the_other_formats_are_torchs(dtype: str, tmp_path: Path) -> None:
     assert isinstance(load(tmp_path, "7", dtype), Rwkv7)
