@@ -21,6 +21,12 @@ ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_CERT
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+# The package compiles its library for RWKV-7 on the CPU; without it the server runs on torch.
+# Any version of the compiler that the base image's Debian has will do.
+# hadolint ignore=DL3008
+RUN command -v c++ || { apt-get update \
+    && apt-get install -y --no-install-recommends g++ \
+    && rm -rf /var/lib/apt/lists/*; }
 RUN python3 -m venv /venv
 WORKDIR /build
 
@@ -37,7 +43,7 @@ RUN case "${TORCH}" in \
         *) echo "TORCH must be cpu or cuda, but is ${TORCH}." >&2; exit 1 ;; \
     esac
 
-COPY README.md LICENSE ./
+COPY README.md LICENSE hatch_build.py ./
 COPY models models
 COPY server server
 RUN /venv/bin/pip install --no-deps .

@@ -15,7 +15,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 # Python compiles what it imports; compiling all of torch beforehand would double the wait.
 PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt
-LOCK := pyproject.toml constraints.txt
+LOCK := pyproject.toml constraints.txt hatch_build.py
+NATIVE := $(wildcard models/native/src/*) models/native/build.py
 
 .PHONY: help
 help: ## List the targets
@@ -25,19 +26,19 @@ help: ## List the targets
 	@echo '  Arguments go in ARGS: make serve ARGS="--port 9000"'
 
 .PHONY: serve
-serve: $(VENV)/.runtime ## Start the server with the bundled model
+serve: $(VENV)/.native ## Start the server with the bundled model
 	@echo "==> rwkv-server serve $(ARGS)"
 	@exec $(BIN)/rwkv-server serve $(ARGS)
 
 .PHONY: chat
-chat: $(VENV)/.runtime ## Chat in the terminal
+chat: $(VENV)/.native ## Chat in the terminal
 	@exec $(BIN)/rwkv-server chat $(ARGS)
 
 .PHONY: setup
-setup: $(VENV)/.develop ## Set up everything that development needs
+setup: $(VENV)/.develop $(VENV)/.native ## Set up everything that development needs
 
 .PHONY: test
-test: $(VENV)/.develop ## Run the tests
+test: $(VENV)/.develop $(VENV)/.native ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: lint
@@ -61,7 +62,7 @@ docs: $(VENV)/.runtime ## Rewrite config.toml and docs/config.md from the schema
 	$(BIN)/python -m server.config .
 
 .PHONY: bench
-bench: $(VENV)/.runtime ## Measure speed and memory
+bench: $(VENV)/.native ## Measure speed and memory
 	@exec $(BIN)/rwkv-server bench $(ARGS)
 
 # Machines with a GPU often bring a Python with CUDA's torch and no network: the first interpreter
@@ -84,6 +85,10 @@ GPU_PROBE := import numpy, pytest, safetensors, tokenizers, torch; assert torch.
 # The plugins and helpers of the other tests may be missing there, and with them known settings.
 GPU_TESTS := -m pytest tests/gpu --confcutdir=tests/gpu -o addopts=--import-mode=importlib \
 	-W ignore::pytest.PytestConfigWarning
+
+.PHONY: sanitize
+sanitize: $(VENV)/.develop ## Run the native library under sanitizers
+	$(BIN)/python -m tests.models.native.sanitize
 
 .PHONY: lock
 lock: $(VENV)/.develop ## Rewrite constraints.txt from what is installed
@@ -120,3 +125,8 @@ $(VENV)/.develop: $(LOCK) | $(VENV)/bin/python
 	@echo "==> installing rwkv-server and its tools into $(VENV), once (torch is large: this can take minutes)"
 	@$(PIP) -e '.[test,dev]'
 	@touch $(VENV)/.runtime $@
+
+# The installation compiles the native library too; this does so again when its sources change.
+$(VENV)/.native: $(NATIVE) | $(VENV)/.runtime
+	@$(BIN)/python -m models.native.build || echo "==> RWKV-7 will run on torch, which is slower" >&2
+	@touch $@

@@ -1,6 +1,7 @@
 """From a checkpoint file to a model that is ready to run, with an adapter in it or without."""
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from models import adapters, initial
 from models.adapters import Adapter, AdapterError
 from models.backends import Backend
 from models.base import CheckpointError, Model, ModelSpec
-from models.checkpoint import find_checkpoint, open_checkpoint
+from models.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
 from models.layers import Network
+from models.native.choice import runs_natively
+from models.native.rwkv7 import NativeRwkv7
 from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
@@ -24,6 +27,8 @@ __all__ = ["find_checkpoint", "load", "number_format", "resident_bytes"]
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
 
+log = logging.getLogger(__name__)
+
 _NETWORKS: dict[str, type[Network]] = {
     "4": Rwkv4,
     "5.0": Rwkv5,
@@ -32,7 +37,12 @@ _NETWORKS: dict[str, type[Network]] = {
     "6": Rwkv6,
     "7": Rwkv7,
 }
-_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {
+    "float32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "int8": torch.int8,
+}
 _SMALL_MODEL = 200_000_000  # parameters; below it float32 costs little and rounds least
 
 
@@ -51,11 +61,13 @@ def load(
     """Load a checkpoint of RWKV-4 to RWKV-7.
 
     path: a checkpoint file of any layout, the index of one in several files, or a folder with
-    one. dtype: auto, float32, bf16 or fp16. adapter: merged into the weights, and into the
-    fingerprint; not a tuned initial state. base: a model that this function made of the same
-    checkpoint, in the same number format and on the same device: tensors that the adapter leaves
-    alone are shared with it; any other model is of no use, and of no harm. Raises CheckpointError
-    with one sentence when the checkpoint cannot be served, AdapterError when the adapter cannot.
+    one. dtype: auto, float32, bf16, fp16 or int8; on the CPU, RWKV-7 in bf16 or int8 is a
+    NativeRwkv7. adapter: merged into the weights, and into the fingerprint; not a tuned initial
+    state. base: a model that this function made of the same checkpoint, in the same number format
+    and on the same device: tensors that the adapter leaves alone are shared with it; any other
+    model, or a native one, is of no use, and of no harm. Raises CheckpointError with one sentence
+    when the checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when
+    the environment forces an instruction set that is not there.
     """
     found = open_checkpoint(path)
     backend.fit(found.spec.parameters)
@@ -63,6 +75,8 @@ def load(
     network = _NETWORKS[found.spec.generation]
     try:
         changes = adapters.changes(adapter, found.tensors) if adapter else {}
+        if runs_natively(found.spec, backend.device, chosen):
+            return _native(found, _spec(found.spec, adapter), changes, chosen, progress)
         shared = _shared(base, found.spec, backend, chosen)
         touched = network.affected(changes)
         names = [name for name in found.tensors if name in touched or name not in shared]
@@ -77,18 +91,44 @@ def load(
     return network(_spec(found.spec, adapter), tensors)
 
 
+def _native(
+    found: Checkpoint,
+    spec: ModelSpec,
+    changes: Mapping[str, adapters.Change],
+    dtype: torch.dtype,
+    progress: Progress,
+) -> Model:
+    total = sum(found.tensors.outline(name).nbytes for name in found.tensors)
+
+    def named() -> Iterator[tuple[str, Tensor]]:
+        done = 0
+        progress(done, total)
+        for name in found.tensors:
+            original = found.tensors[name].detach()
+            yield name, changes[name](original) if name in changes else original
+            done += original.nbytes
+            progress(done, total)
+
+    begin = initial.wkv(found.tensors, found.spec)
+    model = NativeRwkv7(spec, named(), dtype, torch.get_num_threads(), begin)
+    log.info("computing in the native library, with %s", model.isa)
+    return model
+
+
 def resident_bytes(models: Iterable[Model]) -> int:
     """Memory of the weights of models that `load` made; what they share counts once.
 
     The few vectors that a model keeps in float32 besides are left out: a thousandth of it.
     """
+    models = list(models)
+    packed = {id(m): m.resident_bytes for m in models if isinstance(m, NativeRwkv7)}
     storages = {
         (tensor.device, tensor.untyped_storage().data_ptr()): tensor.untyped_storage().nbytes()
         for model in models
         if isinstance(model, Network)
         for tensor in model.tensors.values()
     }
-    return sum(storages.values())
+    return sum(storages.values()) + sum(packed.values())
 
 
 def _spec(spec: ModelSpec, adapter: Adapter | None) -> ModelSpec:

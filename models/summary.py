@@ -6,6 +6,7 @@ from pathlib import Path
 
 from models.base import ModelSpec
 from models.checkpoint import open_checkpoint
+from models.native.choice import supports
 
 DTYPE_BYTES = {"float32": 4, "bf16": 2, "fp16": 2}
 
@@ -15,7 +16,7 @@ class Summary:
     """layout: whose names and shapes the file has; container: what kind of file it is.
 
     number_formats: parameters by the format they are stored in. weights_bytes and state_bytes, of
-    one conversation, are by the number format the model is loaded in.
+    one conversation, are by the number format the model is loaded in on a CPU.
     """
 
     path: Path
@@ -41,8 +42,15 @@ def summarise(path: Path) -> Summary:
         spec=found.spec,
         number_formats=dict(sorted(formats.items(), key=lambda item: -item[1])),
         weights_bytes={name: found.spec.parameters * size for name, size in DTYPE_BYTES.items()},
-        state_bytes={name: state_bytes(found.spec, size) for name, size in DTYPE_BYTES.items()},
+        state_bytes={
+            name: state_bytes(found.spec, _shift(found.spec, name)) for name in DTYPE_BYTES
+        },
     )
+
+
+def _shift(spec: ModelSpec, dtype: str) -> int:
+    """Bytes of a token shift's value on a CPU, where the native library keeps float32."""
+    return 4 if dtype == "bf16" and supports(spec) else DTYPE_BYTES[dtype]
 
 
 def state_bytes(spec: ModelSpec, itemsize: int) -> int:

@@ -23,6 +23,7 @@ DIALOGUES = "held-out dialogues of the bundled model"
 FORMATS: tuple[str, ...] = tuple(
     name for name in get_args(ModelSettings.model_fields["dtype"].annotation) if name != "auto"
 )
+EVERYWHERE = tuple(name for name in FORMATS if name != "int8")  # which not every model has
 _MOST_DIALOGUES = 10_000
 
 

@@ -123,7 +123,7 @@ def quality(
     device: options.Device = "auto",
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help="Number format; may be given several times (default: all)."),
+        typer.Option(help="Number format; may be given several times (default: all but int8)."),
     ] = None,
     threads: Threads = 0,
     tokens: Annotated[int, typer.Option(min=2, help="Most tokens of the text to use.")] = 4096,
@@ -132,9 +132,9 @@ def quality(
     """Measure what each number format costs: perplexity, and how far it is from float32."""
     logs.configure("warning")
     with _progress() as say, _one_sentence():
-        from server.bench.quality import FORMATS, measure
+        from server.bench.quality import EVERYWHERE, measure
 
-        formats = [_format(name, "auto") for name in dtype or FORMATS]
+        formats = [_format(name, "auto") for name in dtype or EVERYWHERE]
         with _target(model, None, tokenizer, device, say) as target:
             report = measure(replace(target, threads=threads), formats, text, tokens, say)
     if as_json:

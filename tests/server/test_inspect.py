@@ -48,7 +48,7 @@ def test_inspect_tells_what_a_checkpoint_is(invoke: Callable[..., Result], path:
     assert f"path                    {path}\n" in result.stdout
     assert "number formats          float32\n" in result.stdout
     assert "template                g1\n" in result.stdout
-    assert "state per conversation  17.4 kB as float32, 16.9 kB as bf16" in result.stdout
+    assert "state per conversation  17.4 kB as float32, 17.4 kB as bf16" in result.stdout
 
 
 def test_inspect_tells_the_same_as_json(invoke: Callable[..., Result], path: Path) -> None:

@@ -1,0 +1,93 @@
+"""Compiles the native library into this folder: `python -m models.native.build`.
+
+The package's build does the same (hatch_build.py), so this file needs nothing but the standard
+library and a C++17 compiler: CXX, c++, g++ or clang++. Each instruction set is compiled in a file
+of its own; which one runs is decided when the library is loaded.
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+LIBRARY = "librwkv.so"
+
+# No -ffast-math: it would reorder sums, and switch denormal numbers off for the whole process.
+_FLAGS = [
+    *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+]
+_COMMON = ("library", "pack", "pool", "tensors", "isa_portable")
+_AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
+_BY_MACHINE = {
+    "x86_64": {
+        "isa_avx2": ["-mavx2", "-mfma"],
+        "isa_avx512": [
+            *(f"-mavx512{part}" for part in _AVX512),
+            *("-mavx2", "-mfma", "-mprefer-vector-width=512"),
+        ],
+    },
+    "aarch64": {"isa_neon": ["-march=armv8.2-a+dotprod"]},
+}
+_ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+class BuildError(RuntimeError):
+    """The library could not be compiled; the message is one sentence."""
+
+
+def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
+    """Compile the sources of `folder`/src into `folder`, with `extra` flags. Raises BuildError."""
+    compiler = find_compiler()
+    machine = platform.machine().lower()
+    sources: dict[str, list[str]] = {name: [] for name in _COMMON}
+    sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
+    target = folder / LIBRARY
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        made = Path(temporary)
+
+        def compile_one(name: str) -> Path:
+            source, unit = folder / "src" / f"{name}.cpp", made / f"{name}.o"
+            flags = [*_FLAGS, *sources[name], *extra]
+            _run([*compiler, *flags, "-c", str(source), "-o", str(unit)])
+            return unit
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            units = [str(unit) for unit in pool.map(compile_one, sources)]
+        linked = made / LIBRARY
+        _run([*compiler, "-shared", "-pthread", *extra, *units, "-o", str(linked)])
+        linked.replace(target)  # at once, so that who loads it sees the old one or the new one
+    return target
+
+
+def find_compiler() -> list[str]:
+    """The command of CXX, else the first of the usual names that is there."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    for command in [named] if named else [["c++"], ["g++"], ["clang++"]]:
+        if shutil.which(command[0]):
+            return command
+    raise BuildError(
+        f"the C++ compiler {named[0]}, which CXX names, was not found"
+        if named
+        else "no C++ compiler was found: install g++ or clang++, or name one in CXX"
+    )
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = next((x for x in done.stderr.splitlines() if "error" in x), done.stderr[-300:])
+        raise BuildError(f"{command[0]} could not compile the native library: {said.strip()}")
+
+
+if __name__ == "__main__":
+    try:
+        build(extra=tuple(sys.argv[1:]))
+    except BuildError as error:
+        sys.exit(f"{error}")

@@ -1,0 +1,79 @@
+"""The native library: finding it, choosing its instruction set, and its calls.
+
+What each call takes and gives is written beside it in src/library.cpp. ctypes releases the
+interpreter for the time of a call.
+"""
+
+import ctypes
+import functools
+import logging
+import os
+from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
+
+from models.backends import BackendError
+from models.native.build import FOLDER, LIBRARY
+
+log = logging.getLogger(__name__)
+
+PATH = FOLDER / LIBRARY
+ISA_VARIABLE = "RWKV_SERVER_ISA"
+_ISAS = ("portable", "avx2", "avx512", "neon")
+
+Floats = POINTER(c_float)
+Integers = POINTER(c_int64)
+
+_CALLS: dict[str, tuple[type | None, list[type]]] = {
+    "rwkv_available": (c_char_p, []),
+    "rwkv7_new": (c_void_p, [Integers, c_int, c_char_p, c_int]),
+    "rwkv7_free": (None, [c_void_p]),
+    "rwkv7_bytes": (c_int64, [c_void_p]),
+    "rwkv7_put": (c_char_p, [c_void_p, c_char_p, Floats, c_int64, c_int64]),
+    "rwkv7_ready": (c_char_p, [c_void_p]),
+    "rwkv7_forward": (
+        None,
+        [c_void_p, Integers, Integers, c_int64, Floats, Floats, Floats, Integers, Floats, c_int],
+    ),
+}
+
+
+def available() -> bool:
+    """Whether the library was built and runs here; if not, the first call logs why."""
+    return library() is not None
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The loaded library, or None, said once in one log line."""
+    if not PATH.is_file():
+        log.info("the native library was not built; RWKV-7 runs on torch")
+        return None
+    try:
+        found = ctypes.CDLL(str(PATH))
+        for name, (result, arguments) in _CALLS.items():
+            call = getattr(found, name)
+            call.restype, call.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        log.warning("the native library cannot be loaded, RWKV-7 runs on torch: %s", error)
+        return None
+    return found
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """What this processor runs, the best first."""
+    loaded = library()
+    return tuple(loaded.rwkv_available().decode().split()) if loaded else ()
+
+
+def chosen_isa() -> str:
+    """The best instruction set, or the one RWKV_SERVER_ISA forces. Raises BackendError."""
+    here = instruction_sets()
+    asked = os.environ.get(ISA_VARIABLE, "")
+    if not asked:
+        return here[0]
+    if asked not in _ISAS:
+        raise BackendError(f"{ISA_VARIABLE} is {asked!r}: use {', '.join(_ISAS)}")
+    if asked not in here:
+        raise BackendError(
+            f"{ISA_VARIABLE} is {asked}, which this processor does not run: use {', '.join(here)}"
+        )
+    return asked

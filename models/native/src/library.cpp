@@ -1,0 +1,173 @@
+// The C interface. Its calls and the order of their arguments are repeated in library.py.
+//
+// Functions that can fail return a sentence, or null; it stays valid until the thread's next call.
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "pack.hpp"
+#include "pool.hpp"
+#include "tensors.hpp"
+
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
+#define API extern "C" __attribute__((visibility("default")))
+
+namespace rwkv {
+namespace {
+
+#if defined(__aarch64__)
+bool has_dot_products() {
+#if defined(__aarch64__) && defined(__linux__)
+    return getauxval(AT_HWCAP) & (1u << 20);  // HWCAP_ASIMDDP
+#else
+    return true;  // every arm64 processor that other systems run on has them
+#endif
+}
+#endif
+
+// The best first.
+std::vector<const Kernels*> available() {
+    std::vector<const Kernels*> found;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    if (wide) found.push_back(avx512_kernels());
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        found.push_back(avx2_kernels());
+#elif defined(__aarch64__)
+    if (has_dot_products()) found.push_back(neon_kernels());
+#endif
+    found.push_back(portable_kernels());
+    return found;
+}
+
+// A model and what belongs to it.
+struct Handle {
+    Model model;
+    Builder builder;
+    Team team;
+    std::vector<Segment> segments;
+    std::vector<int64_t> wanted, wanted_rows;
+
+    Handle(const Sizes& sizes, bool is_int8, const Kernels* kernels, int threads)
+        : model{}, builder(model, sizes, is_int8, kernels), team(threads) {}
+};
+
+struct Job {
+    const Model& model;
+    const Pass& pass;
+    Team& team;
+};
+
+void work(void* context, int thread) {
+    Job& job = *static_cast<Job*>(context);
+    job.model.kernels->forward(job.model, job.pass, thread, job.team);
+}
+
+// The part of a step that lies in the flat tokens from `first` on, up to `last`.
+void cut(Handle& h, const int64_t* lengths, int64_t batch, int64_t first, int64_t last, bool every) {
+    h.segments.clear();
+    h.wanted.clear();
+    h.wanted_rows.clear();
+    int64_t start = 0;
+    for (int64_t row = 0; row < batch; start += lengths[row++]) {
+        int64_t stop = start + lengths[row];
+        int64_t from = start > first ? start : first, to = stop < last ? stop : last;
+        if (from >= to) continue;
+        h.segments.push_back({row, from - first, to - from});
+        for (int64_t t = every ? from : to - 1; t < to; ++t) {
+            if (!every && to != stop) continue;
+            h.wanted.push_back(t - first);
+            h.wanted_rows.push_back(every ? t : row);
+        }
+    }
+}
+
+thread_local std::string sentence;
+
+template <class F>
+const char* told(F f) {
+    try {
+        f();
+        return nullptr;
+    } catch (const std::bad_alloc&) {
+        sentence = "there is not enough memory for the packed weights";
+    } catch (const std::exception& error) {
+        sentence = error.what();
+    }
+    return sentence.c_str();
+}
+
+}  // namespace
+}  // namespace rwkv
+
+// The names of the instruction sets that this processor runs, the best first, with spaces between.
+API const char* rwkv_available() {
+    static const std::string names = [] {
+        std::string found;
+        for (const rwkv::Kernels* kernels : rwkv::available())
+            found += (found.empty() ? "" : " ") + std::string(kernels->name);
+        return found;
+    }();
+    return names.c_str();
+}
+
+// sizes: layers, width, heads, head size, channel-mix width, vocabulary. isa: a name that
+// rwkv_available gave. Null when there is not enough memory or no thread can be started.
+API rwkv::Handle* rwkv7_new(const int64_t* sizes, int is_int8, const char* isa, int threads) {
+    rwkv::Sizes s = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};
+    try {
+        for (const rwkv::Kernels* kernels : rwkv::available())
+            if (!std::strcmp(kernels->name, isa))
+                return new rwkv::Handle(s, is_int8 != 0, kernels, threads);
+    } catch (const std::exception&) {
+    }
+    return nullptr;
+}
+
+API void rwkv7_free(rwkv::Handle* handle) { delete handle; }
+
+// Memory for weights, and for what is computed with them.
+API int64_t rwkv7_bytes(const rwkv::Handle* h) { return int64_t(h->builder.bytes()); }
+
+// A tensor by its official name, [rows][cols] floats; a vector has one row. Tensors that no formula
+// reads are passed over.
+API const char* rwkv7_put(rwkv::Handle* h, const char* name, const float* data, int64_t rows,
+                          int64_t cols) {
+    return rwkv::told([&] { h->builder.put(name, data, rows, cols); });
+}
+
+// After the last tensor, before the first step.
+API const char* rwkv7_ready(rwkv::Handle* h) {
+    return rwkv::told([&] { h->builder.finish(h->team.count()); });
+}
+
+// One step: tokens [sum of lengths], lengths [batch]; strides are of the state's layers and rows in
+// floats: att_shift, wkv, ffn_shift. logits: [batch][V], or [tokens][V] with every.
+API void rwkv7_forward(rwkv::Handle* h, const int64_t* tokens, const int64_t* lengths, int64_t batch,
+                       float* att_shift, float* wkv, float* ffn_shift, const int64_t* strides,
+                       float* logits, int every) {
+    using namespace rwkv;
+    int64_t total = 0;
+    for (int64_t i = 0; i < batch; ++i) total += lengths[i];
+    StateView state = {att_shift,  wkv,        ffn_shift,  strides[0], strides[1],
+                       strides[2], strides[3], strides[4], strides[5]};
+    for (int64_t first = 0; first < total; first += PASS) {
+        int64_t last = first + PASS < total ? first + PASS : total;
+        cut(*h, lengths, batch, first, last, every != 0);
+        // Both ways the wanted rows of a pass follow one another.
+        float* out = h->wanted.empty() ? logits
+                                       : logits + h->wanted_rows[0] * h->model.sizes.vocab_size;
+        Pass pass = {tokens + first,    last - first,
+                     h->segments.data(), int64_t(h->segments.size()),
+                     state,             h->wanted.data(),
+                     int64_t(h->wanted.size()), out};
+        Job job = {h->model, pass, h->team};
+        h->team.run(work, &job);
+    }
+}

@@ -1,0 +1,137 @@
+// A packed RWKV-7 and what one pass through it reads and writes. Shared by all instruction sets.
+//
+// Legend: T tokens of a pass (flat over its sequences), C width, H heads, N head size, F channel-mix
+// width, V vocabulary, D a low rank. Matrices compute y = W x; rows are outputs, depth is inputs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace rwkv {
+
+constexpr int BLOCK = 16;   // rows of a matrix whose sums are kept in one register, or a few
+constexpr int UNIT = 32;    // rows that lie interleaved: two blocks, so that one stream feeds both
+constexpr int GROUP = 64;   // inputs that share a scale in int8, and of an activation
+constexpr int PAIRS = 32;   // the depth of a bf16 matrix is padded to a multiple of this
+constexpr int CHUNK = 32;   // tokens whose per-head intermediates are kept at once
+constexpr int PASS = 256;   // most tokens of one pass
+constexpr int MIXES = 6;    // r, w, k, v, a, g
+
+// bf16: half [units][depth/2][UNIT][2].
+// int8: bytes [units][depth/4][UNIT][4] hold value + 128; scales [units][depth/GROUP][UNIT] are bf16.
+// Padding is zero in value; `blocks` leaves out one that would be padding alone.
+struct Matrix {
+    int64_t rows = 0, cols = 0, blocks = 0, depth = 0;
+    bool is_int8 = false;
+    uint16_t* half = nullptr;
+    uint8_t* bytes = nullptr;
+    uint16_t* scales = nullptr;
+
+    // The first value of a block; input k of its first row is k * UNIT values further on
+    // for k a multiple of 2 (bf16) or 4 (int8).
+    const uint16_t* half_block(int64_t block) const {
+        return half + block / 2 * depth * UNIT + block % 2 * BLOCK * 2;
+    }
+    const uint8_t* byte_block(int64_t block) const {
+        return bytes + block / 2 * depth * UNIT + block % 2 * BLOCK * 4;
+    }
+    const uint16_t* block_scales(int64_t block, int64_t group) const {
+        return scales + (block / 2 * (depth / GROUP) + group) * UNIT + block % 2 * BLOCK;
+    }
+};
+
+struct Norm {
+    float* weight = nullptr;
+    float* bias = nullptr;
+};
+
+struct Layer {
+    Norm ln1, ln2, ln_x;
+    float* mix[MIXES] = {};
+    float* channel_mix = nullptr;
+    float *w0 = nullptr, *a0 = nullptr, *v0 = nullptr;
+    float *k_k = nullptr, *k_a = nullptr, *r_k = nullptr;
+    Matrix w1, w2, a1, a2, v1, v2, g1, g2;
+    Matrix receptance, key, value, output;
+    Matrix ffn_key, ffn_value;
+};
+
+// Activations of a pass, ready to be multiplied: half for bf16 matrices, fine for int8 ones; either
+// may be missing. half holds bf16 or float32, whichever the instruction set multiplies by, [T][depth].
+// fine holds 16-bit integers [T][depth] (or their two halves, [T][2][depth] bytes) with a scale per
+// GROUP, [T][groups]; offsets [T][groups][2] make up for the 128 that int8 weights are stored with.
+struct Activations {
+    int64_t depth = 0, groups = 0;
+    void* half = nullptr;
+    int16_t* fine = nullptr;
+    float* scales = nullptr;
+    int32_t* offsets = nullptr;
+};
+
+struct Sizes {
+    int64_t layers, width, heads, head_size, ffn_width, vocab_size;
+};
+
+struct Workspace {
+    float *x, *normed, *first_value, *r, *k, *v;  // [PASS][C]
+    Activations mixed[MIXES];                     // channel-mix uses mixed[0]
+    Activations low_w, low_a, low_v, low_g;       // inner activations of the low ranks
+    Activations joined, inner, last;              // before output, ffn.value, head
+    float** scratch;                              // one for each thread
+};
+
+struct Segment {
+    int64_t row;            // of the state
+    int64_t start, length;  // in the tokens of the pass
+};
+
+struct StateView {
+    float *att_shift, *wkv, *ffn_shift;
+    int64_t att_layer, att_row, wkv_layer, wkv_row, ffn_layer, ffn_row;  // strides in floats
+};
+
+struct Pass {
+    const int64_t* tokens;
+    int64_t count;
+    const Segment* segments;
+    int64_t segment_count;
+    StateView state;
+    const int64_t* wanted;  // tokens of the pass whose logits are asked for
+    int64_t wanted_count;
+    float* logits;          // [wanted_count][V]
+};
+
+class Team;
+
+struct Kernels;
+
+struct Model {
+    Sizes sizes;
+    bool is_int8;
+    const Kernels* kernels;
+    Layer* layers;
+    Norm ln0, ln_out;
+    uint16_t* embedding;  // [V][C] bf16
+    Matrix head;
+    Workspace work;
+};
+
+// What is compiled once for each instruction set.
+struct Kernels {
+    const char* name;
+    int64_t half_size;  // bytes of one activation for a bf16 matrix
+    void (*forward)(const Model&, const Pass&, int thread, Team&);
+};
+
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+
+// Floats of scratch that a thread needs.
+inline int64_t scratch_floats(const Sizes& s) {
+    int64_t unit = s.head_size > GROUP ? s.head_size : GROUP;
+    return s.width + 12 * CHUNK * unit + unit * s.head_size + s.head_size + 256;
+}
+
+}  // namespace rwkv

@@ -1,0 +1,26 @@
+// Threads that wait for work and meet at barriers: they spin for a moment, then sleep.
+#pragma once
+
+#include <cstdint>
+
+namespace rwkv {
+
+class Team {
+public:
+    explicit Team(int count);  // the caller of run() is one of them
+    ~Team();
+    Team(const Team&) = delete;
+    Team& operator=(const Team&) = delete;
+
+    int count() const;
+    // Calls work(context, thread) on every thread; returns when all have.
+    void run(void (*work)(void*, int), void* context);
+    // Within run: no thread passes before all have arrived.
+    void barrier();
+
+private:
+    struct Shared;
+    Shared* shared_;
+};
+
+}  // namespace rwkv

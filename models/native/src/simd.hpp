@@ -1,0 +1,143 @@
+// Vectors of the width that the file is compiled for, and what is computed with them elementwise.
+//
+// Everything of a translation unit that is compiled for one instruction set has internal linkage:
+// the linker must never take one set's code for another's.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX512F__)
+#define RWKV_LANES 16
+#elif defined(__AVX2__)
+#define RWKV_LANES 8
+#else
+#define RWKV_LANES 4
+#endif
+
+namespace {
+
+constexpr int LANES = RWKV_LANES;
+
+typedef float Vec __attribute__((vector_size(LANES * 4)));
+typedef int32_t Int __attribute__((vector_size(LANES * 4)));
+typedef uint32_t Uint __attribute__((vector_size(LANES * 4)));
+typedef int8_t Bytes __attribute__((vector_size(LANES)));
+typedef int16_t Shorts __attribute__((vector_size(LANES * 2)));
+typedef uint16_t Halves __attribute__((vector_size(LANES * 2)));
+
+template <class V, class T>
+inline V load_as(const T* from) {
+    V value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+template <class V, class T>
+inline void store_as(T* to, V value) { memcpy(to, &value, sizeof value); }
+
+inline Vec load(const float* from) { return load_as<Vec>(from); }
+inline void store(float* to, Vec value) { store_as(to, value); }
+inline Vec all(float x) {
+    Vec value;
+    for (int i = 0; i < LANES; ++i) value[i] = x;
+    return value;
+}
+template <class To, class From>
+inline To bits(From value) {
+    static_assert(sizeof(To) == sizeof(From), "the same size");
+    To result;
+    memcpy(&result, &value, sizeof value);
+    return result;
+}
+
+// Memory that will be read soon.
+inline void ask_for(const float* from, int64_t count) {
+    for (int64_t i = 0; i < count; i += 16) __builtin_prefetch(from + i, 0, 2);
+}
+
+inline Vec absolute(Vec x) { return bits<Vec>(bits<Uint>(x) & 0x7fffffffu); }
+inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+
+inline float sum(Vec x) {
+    float v[LANES];
+    store(v, x);
+    for (int n = LANES / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; ++i) v[i] += v[i + n];
+    return v[0];
+}
+inline int32_t sum(Int x) {
+    int32_t total = 0;
+    for (int i = 0; i < LANES; ++i) total += x[i];
+    return total;
+}
+inline float largest(Vec x) {
+    float v[LANES];
+    store(v, x);
+    for (int n = LANES / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; ++i) v[i] = v[i] > v[i + n] ? v[i] : v[i + n];
+    return v[0];
+}
+
+// To the nearest integer, ties to even, for |x| below 2^22.
+inline Vec rounded(Vec x) {
+    Vec magic = all(12582912.0f);
+    return (x + magic) - magic;
+}
+
+// Relative error below 2e-7 between -87 and 88; what lies outside counts as the bound.
+inline Vec exponential(Vec x) {
+    x = smaller(larger(x, all(-87.0f)), all(88.0f));
+    Vec n = rounded(x * 1.44269504f);
+    Vec f = x - n * 0.693359375f;
+    f = f - n * -2.12194440e-4f;
+    Vec p = all(1.9875691500e-4f);
+    p = p * f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * (f * f) + f + 1.0f;
+    Int exponent = (__builtin_convertvector(n, Int) + 127) << 23;
+    return p * bits<Vec>(exponent);
+}
+inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exponential(-x)); }
+inline Vec hyperbolic(Vec x) { return 1.0f - 2.0f / (1.0f + exponential(x + x)); }
+
+inline float from_bf16(uint16_t x) { return bits<float>(uint32_t(x) << 16); }
+inline Vec load_bf16(const uint16_t* from) {
+    return bits<Vec>(__builtin_convertvector(load_as<Halves>(from), Uint) << 16);
+}
+
+// The square tile at `from` (rows `stride` apart) turned into `to` (rows `to_stride` apart).
+inline void turn_tile(const float* from, int64_t stride, float* to, int64_t to_stride) {
+#if defined(__clang__) || __GNUC__ >= 12
+    // Each round interleaves row i with row i + LANES/2; log2(LANES) rounds turn the tile.
+    Vec a[LANES], b[LANES];
+    for (int i = 0; i < LANES; ++i) a[i] = load(from + i * stride);
+#if RWKV_LANES == 16
+#define RWKV_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define RWKV_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif RWKV_LANES == 8
+#define RWKV_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define RWKV_HIGH 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define RWKV_LOW 0, 4, 1, 5
+#define RWKV_HIGH 2, 6, 3, 7
+#endif
+    for (int n = 1; n < LANES; n *= 2) {
+        for (int i = 0; i < LANES / 2; ++i) {
+            b[2 * i] = __builtin_shufflevector(a[i], a[i + LANES / 2], RWKV_LOW);
+            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + LANES / 2], RWKV_HIGH);
+        }
+        for (int i = 0; i < LANES; ++i) a[i] = b[i];
+    }
+    for (int i = 0; i < LANES; ++i) store(to + i * to_stride, a[i]);
+#else
+    for (int i = 0; i < LANES; ++i)
+        for (int j = 0; j < LANES; ++j) to[j * to_stride + i] = from[i * stride + j];
+#endif
+}
+
+}  // namespace

@@ -1,0 +1,67 @@
+// The recurrence of RWKV-7 over the tokens of one head, in order.
+//
+// With the state S [value,key], kk a unit vector, a = -kk and b = kk∘rate:
+//     u = S a;  S <- S diag(w) + u bᵀ + v kᵀ;  y = S r
+// Here S is held turned, [key,value], so that every product is a broadcast, and the u of the next
+// token is summed up while S is updated: each token passes over S once.
+// Source: RWKV-7 "Goose" (arXiv 2503.14456).
+#pragma once
+
+#include "simd.hpp"
+
+namespace {
+
+// What the recurrence reads of a token, each [tokens][N].
+struct Inputs {
+    const float *r, *w, *k, *v, *a, *b;
+};
+
+template <int P>
+inline void scan_columns(float* state, int64_t n, const Inputs& in, int64_t tokens, float* y) {
+    Vec u[P] = {};
+    for (int64_t j = 0; j < n; ++j)
+        for (int p = 0; p < P; ++p) u[p] += load(state + j * n + p * LANES) * in.a[j];
+    for (int64_t t = 0; t < tokens; ++t) {
+        const float *r = in.r + t * n, *w = in.w + t * n, *k = in.k + t * n, *b = in.b + t * n;
+        const float* a = in.a + (t + 1 < tokens ? t + 1 : t) * n;  // unused after the last token
+        Vec v[P], out[P] = {}, next[P] = {};
+        for (int p = 0; p < P; ++p) v[p] = load(in.v + t * n + p * LANES);
+        for (int64_t j = 0; j < n; ++j) {
+            float* row = state + j * n;
+            for (int p = 0; p < P; ++p) {
+                Vec s = load(row + p * LANES) * w[j];
+                s += u[p] * b[j];
+                s += v[p] * k[j];
+                store(row + p * LANES, s);
+                out[p] += s * r[j];
+                next[p] += s * a[j];
+            }
+        }
+        for (int p = 0; p < P; ++p) {
+            store(y + t * n + p * LANES, out[p]);
+            u[p] = next[p];
+        }
+    }
+}
+
+// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
+inline void scan(float* state, int64_t n, Inputs in, int64_t tokens, float* y) {
+    constexpr int P = LANES == 8 ? 2 : 4;
+    int64_t i = 0;
+    for (; i + P * LANES <= n; i += P * LANES) {
+        scan_columns<P>(state + i, n, in, tokens, y + i);
+        in.v += P * LANES;
+    }
+    for (; i < n; i += LANES) {
+        scan_columns<1>(state + i, n, in, tokens, y + i);
+        in.v += LANES;
+    }
+}
+
+// A square matrix of n·n, turned.
+inline void turn(const float* from, float* to, int64_t n) {
+    for (int64_t i = 0; i < n; i += LANES)
+        for (int64_t j = 0; j < n; j += LANES) turn_tile(from + i * n + j, n, to + j * n + i, n);
+}
+
+}  // namespace
