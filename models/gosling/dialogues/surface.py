@@ -59,6 +59,8 @@ def render(d: Draw, phrase: Phrase, values: Mapping[str, str], *, tell: bool = F
 def noisy(d: Draw, phrase: Phrase, tell: bool) -> str:
     low = d.chance(0.35)
     opener = d.pick(openers(phrase.text, tell)) if d.chance(0.4) else ""
+    if phrase.text.lower().startswith(opener.lower().rstrip(" ,:.")):
+        opener = ""  # nobody says it twice, and "Hey hey" is held out
     template = phrase.middle if opener else phrase.text
     if low:
         template, opener = phrase.lower, opener.lower()
