@@ -25,6 +25,7 @@ from server.hub import HubError, find, size_text
 
 log = logging.getLogger(__name__)
 
+_SHIFT_BYTES = 4  # the most that a token shift's value takes: float32, in the native library
 UNUSABLE = (BackendError, CheckpointError, HubError, TemplateError, TokenizerError)
 
 Watch = Callable[[str], StepObserver | None]
@@ -121,7 +122,7 @@ class _Maker:
         """Of a model, or of what it becomes with an adapter merged into it."""
         spec = source.served.spec
         # One slot more, for the state that conversations begin with.
-        states = (self.engine.max_slots + 1) * state_bytes(spec, source.itemsize)
+        states = (self.engine.max_slots + 1) * state_bytes(spec, _SHIFT_BYTES)
         return Offer(
             source.served,
             nbytes=spec.parameters * source.itemsize + states,
