@@ -30,7 +30,7 @@ async def create_chat_completion(
         vocab_size=model.spec.vocab_size,
         thinks=model.template.thinks,
     )
-    turn = service.start(asked)
+    turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
     if not body.stream:
         whole = whole_answer(turn, head(model), choices, token_bytes)

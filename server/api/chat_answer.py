@@ -12,16 +12,16 @@ from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.service import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta
-from server.engine.messages import FinishReason
+from server.chat.types import ChoiceEnd, EndReason, ReasoningDelta, TextDelta
 
 SERVICE_TIER: Literal["default"] = "default"
-WireReason = Literal["stop", "length"]
+WireReason = Literal["stop", "length", "tool_calls"]
 # A time limit ends an answer early just as a length limit does.
-REASONS: Mapping[FinishReason, WireReason] = {
+REASONS: Mapping[EndReason, WireReason] = {
     "stop": "stop",
     "length": "length",
     "cancelled": "length",
+    "tool_calls": "tool_calls",
 }
 
 

@@ -20,7 +20,7 @@ async def create_completion(
     service = await find_service(context, body.model)
     model, seconds = service.model, context.request_timeout_s
     asked = completion_request(body, caller=request.state.caller, vocab_size=model.spec.vocab_size)
-    completion = service.completions.start(asked)
+    completion = await service.completions.start(asked)
     writer = CompletionWriter(body, completion, model)
     if not body.stream:
         return await answer_whole(request, completion, seconds, writer.whole())

@@ -68,7 +68,7 @@ class CompletionService:
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
 
-    def start(self, request: CompletionRequest) -> Completion:
+    async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
         self._check_room(request)
         prompts = [self._prompt(request, number) for number in range(len(request.prompts))]

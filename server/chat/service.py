@@ -106,7 +106,7 @@ class ChatService:
         """The engine thread is running."""
         return self._engine.alive
 
-    def start(self, request: TurnRequest) -> Turn:
+    async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
         if request.choices > self._engine.capacity:
             raise InvalidRequest(

@@ -1,22 +1,75 @@
 """What a chat turn is asked and what it answers, in plain values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from server.chat.tokens import TextToken
 from server.engine.messages import FinishReason
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 # How much an answer is to be thought about; "on" is as much as the model likes.
 Thinking = Literal["none", "on", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call in an assistant's message; `arguments` is JSON as text, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation; `developer` has become `system`."""
+    """One message of a conversation; `developer` has become `system`.
+
+    tool_calls: of an assistant's message, after its content. tool_call_id: which of them a
+    tool's message, the result in its content, answers.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the model may call; parameters: a JSON schema of its arguments.
+
+    strict: the arguments must validate, or the request is refused.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] | None = None
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Whether tools are called. names: the only ones that may be; empty stands for all."""
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    names: tuple[str, ...] = ()
+
+
+ConstraintKind = Literal["json_schema", "json_object", "regex", "choice", "lark"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the text of an answer has to be.
+
+    source: a JSON schema, nothing, a regular expression, a JSON list of strings, or a grammar.
+    param: the request's field it came in, for the error if it cannot be enforced.
+    """
+
+    kind: ConstraintKind
+    source: str
+    param: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +106,10 @@ class TurnRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     thinking: Thinking | None = None
     logprobs: int | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    parallel_tool_calls: bool = True
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +134,30 @@ class ReasoningDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """More of a call; only the first delta of a call has its `id` and its whole `name`.
+
+    index: of the call among those of its choice, from 0.
+    """
+
+    choice: int
+    index: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
+
+
+EndReason = FinishReason | Literal["tool_calls"]
+
+
+@dataclass(frozen=True, slots=True)
 class ChoiceEnd:
     """The last event of a choice; `tokens` were sampled for it, some of them for its thoughts."""
 
     choice: int
-    reason: FinishReason
+    reason: EndReason
     tokens: int
     reasoning_tokens: int = 0
 
 
-TurnEvent = TextDelta | ReasoningDelta | ChoiceEnd
+TurnEvent = TextDelta | ReasoningDelta | ToolCallDelta | ChoiceEnd

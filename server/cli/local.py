@@ -31,7 +31,7 @@ class LocalSpeaker:
             ),
         )
         try:
-            turn = self._service.start(request)
+            turn = await self._service.start(request)
             try:
                 async for event in turn.events():
                     if isinstance(event, TextDelta):

@@ -79,7 +79,7 @@ def question(*messages: Message, max_tokens: int = 8, caller: str = "me") -> Tur
 
 
 async def ask(app: App, id: str, *messages: Message) -> Said:
-    turn = (await app.catalogue.find(id)).start(question(*messages))
+    turn = await (await app.catalogue.find(id)).start(question(*messages))
     events = [event async for event in turn.events()]
     assert isinstance(events[-1], ChoiceEnd)
     text = "".join(event.text for event in events if isinstance(event, TextDelta))

@@ -155,7 +155,7 @@ async def test_an_answer_from_a_tuned_state_keeps_its_base_loaded(folder: Path) 
     one, *_ = build(configured(folder)).catalogue.offers
     app = build(configured(folder, engine__models_bytes=one.nbytes))
     async with app.running():
-        turn = (await app.catalogue.find("one:mood")).start(question(HELLO, max_tokens=10**9))
+        turn = await (await app.catalogue.find("one:mood")).start(question(HELLO, max_tokens=10**9))
         with pytest.raises(ModelUnavailable):
             await app.catalogue.find("two")
         turn.cancel()

@@ -119,7 +119,7 @@ def test_padding_ids_are_never_sampled(path: Path) -> None:
 
     async def text() -> str:
         async with app.running():
-            events = [event async for event in app.service.start(request).events()]
+            events = [event async for event in (await app.service.start(request)).events()]
         return "".join(event.text for event in events if not isinstance(event, ChoiceEnd))
 
     assert asyncio.run(text())
@@ -140,7 +140,7 @@ def test_the_service_lives_as_long_as_the_block(path: Path) -> None:
 async def test_an_answer_under_way_ends_in_an_error_when_the_grace_is_over(path: Path) -> None:
     app = built(path)
     async with app.running():
-        turn = app.service.start(ENDLESS)
+        turn = await app.service.start(ENDLESS)
         stopping = asyncio.create_task(app.stop(grace_s=0.1))
         with pytest.raises(AnswerFailed, match="stopping"):
             [event async for event in turn.events()]
@@ -151,7 +151,7 @@ async def test_stopping_waits_for_answers_that_end_by_themselves(path: Path) -> 
     app = built(path)
     short = TurnRequest("someone", (Message("user", "Hi"),), max_tokens=5)
     async with app.running():
-        turn = app.service.start(short)
+        turn = await app.service.start(short)
         async with asyncio.timeout(20):
             await app.stop(grace_s=30)
         assert isinstance([event async for event in turn.events()][-1], ChoiceEnd)

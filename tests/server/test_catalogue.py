@@ -167,7 +167,7 @@ async def test_without_a_budget_nothing_is_unloaded(app: App) -> None:
 async def test_a_model_that_is_answering_is_not_unloaded(folder: Path) -> None:
     app = tight(folder, 1)
     async with app.running():
-        turn = app.service.start(question(HELLO, max_tokens=10**9))
+        turn = await app.service.start(question(HELLO, max_tokens=10**9))
         with pytest.raises(ModelUnavailable, match=r"'two' cannot be loaded.*answering") as caught:
             await app.catalogue.find("two")
         assert caught.value.retry_after_s > 0
@@ -182,8 +182,8 @@ async def test_nothing_is_unloaded_if_that_would_not_make_room(folder: Path) -> 
     app = tight(folder, 2)
     async with app.running():
         await ask(app, "two", HELLO)
-        one = (await app.catalogue.find("one")).start(question(HELLO, max_tokens=10**9))
-        two = (await app.catalogue.find("two")).start(question(HELLO, max_tokens=10**9))
+        one = await (await app.catalogue.find("one")).start(question(HELLO, max_tokens=10**9))
+        two = await (await app.catalogue.find("two")).start(question(HELLO, max_tokens=10**9))
         with pytest.raises(ModelUnavailable):
             await app.catalogue.find("org/three")
         assert loaded(app) == ["one", "two"]
@@ -283,7 +283,7 @@ async def test_a_load_that_breaks_tells_no_more_than_that(
 async def test_stopping_ends_the_answers_of_all_models(app: App) -> None:
     async with app.running(), asyncio.timeout(PATIENCE_S):
         services = [await app.catalogue.find(id) for id in ("one", "two")]
-        turns = [service.start(question(HELLO, max_tokens=10**9)) for service in services]
+        turns = [await service.start(question(HELLO, max_tokens=10**9)) for service in services]
         await app.stop(grace_s=0.1)
         for turn in turns:
             with pytest.raises(AnswerFailed, match="stopping"):

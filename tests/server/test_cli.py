@@ -220,7 +220,7 @@ async def test_an_answer_cut_short_in_this_process_leaves_its_state(path: Path) 
         assert built.catalogue.in_flight == 0
         said = Message("assistant", "".join(heard))
         follow_up = TurnRequest("terminal", (*question, said, *question), max_tokens=1)
-        turn = built.service.start(follow_up)
+        turn = await built.service.start(follow_up)
         assert turn.cached_tokens > 3
         assert [event async for event in turn.events()]
 

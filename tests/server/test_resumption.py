@@ -62,7 +62,7 @@ async def converse(service: ChatService, after: Callable[[], None] = lambda: Non
     answers = []
     for question in QUESTIONS:
         messages += (Message("user", question),)
-        turn = service.start(TurnRequest("me", messages, sampling=GREEDY))
+        turn = await service.start(TurnRequest("me", messages, sampling=GREEDY))
         events = [event async for event in turn.events()]
         answers.append("".join(e.text for e in events if isinstance(e, TextDelta)))
         assert isinstance(events[-1], ChoiceEnd)

@@ -66,7 +66,7 @@ class FakeService:
         self.requests: list[TurnRequest] = []
         self.turns: list[FakeTurn] = []
 
-    def start(self, request: TurnRequest) -> FakeTurn:
+    async def start(self, request: TurnRequest) -> FakeTurn:
         if self.refusal is not None:
             raise self.refusal
         self.requests.append(request)

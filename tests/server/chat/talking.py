@@ -63,11 +63,11 @@ class Server:
             served, self.client, sessions, default_max_tokens=40, max_prompt_tokens=limit
         )
 
-    def start(self, *messages: Message, caller: str = "ann", **options) -> Turn:
-        return self.service.start(TurnRequest(caller, messages, **options))
+    async def start(self, *messages: Message, caller: str = "ann", **options) -> Turn:
+        return await self.service.start(TurnRequest(caller, messages, **options))
 
     async def ask(self, *messages: Message, caller: str = "ann", **options) -> "Answer":
-        return await read(self.start(*messages, caller=caller, **options))
+        return await read(await self.start(*messages, caller=caller, **options))
 
     def kept(self, *messages: Message, caller: str = "ann") -> Snapshot | None:
         """The snapshot that would let this prompt start without feeding anything."""

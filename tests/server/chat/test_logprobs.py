@@ -38,14 +38,14 @@ async def written(turn: Turn) -> tuple[str, list[TextToken]]:
 async def test_the_tokens_are_those_of_the_content(case: str) -> None:
     script, options = SCRIPTS[case]
     async with serving(script) as server:
-        text, tokens = await written(server.start(*HELLO, logprobs=2, **options))
+        text, tokens = await written(await server.start(*HELLO, logprobs=2, **options))
     assert b"".join(token.data for token in tokens).decode() == text
     assert bool(text) == (case != "cut within a thought")
 
 
 async def test_every_token_is_as_likely_as_the_model_says() -> None:
     async with serving(" Hi.") as server:
-        _, tokens = await written(server.start(*HELLO, logprobs=2))
+        _, tokens = await written(await server.start(*HELLO, logprobs=2))
     for token in tokens:
         assert token.logprob is not None
         assert token.logprob.token == token.id
@@ -55,13 +55,13 @@ async def test_every_token_is_as_likely_as_the_model_says() -> None:
 
 async def test_no_tokens_come_unasked() -> None:
     async with serving(" Hi.") as server:
-        _, tokens = await written(server.start(*HELLO))
+        _, tokens = await written(await server.start(*HELLO))
     assert tokens == []
 
 
 async def test_choices_have_their_own_tokens() -> None:
     async with serving(None) as server:
-        turn = server.start(*HELLO, logprobs=0, choices=3, max_tokens=5)
+        turn = await server.start(*HELLO, logprobs=0, choices=3, max_tokens=5)
         texts = dict.fromkeys(range(3), "")
         data = dict.fromkeys(range(3), b"")
         async for event in turn.events():

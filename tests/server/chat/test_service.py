@@ -221,7 +221,7 @@ async def test_a_stop_token_of_the_request_ends_the_answer_and_is_not_fed() -> N
 
 async def test_a_cancelled_answer_can_be_continued_from_what_was_delivered() -> None:
     async with serving(" word" * 50_000) as server:
-        turn = server.start(*HELLO, max_tokens=10**6)
+        turn = await server.start(*HELLO, max_tokens=10**6)
         events = turn.events()
         async with asyncio.timeout(PATIENCE_S):
             text = [await anext(events) for _ in range(3)]
@@ -238,7 +238,7 @@ async def test_a_cancelled_answer_can_be_continued_from_what_was_delivered() -> 
 
 async def test_a_turn_that_nobody_reads_is_kept_all_the_same() -> None:
     async with serving() as server:
-        server.start(*HELLO)
+        await server.start(*HELLO)
         async with asyncio.timeout(PATIENCE_S):
             while server.client.in_flight:
                 await asyncio.sleep(0.001)
@@ -248,9 +248,9 @@ async def test_a_turn_that_nobody_reads_is_kept_all_the_same() -> None:
 
 async def test_an_overloaded_server_refuses_and_leaves_nothing_behind() -> None:
     async with serving("x" * 10**6, capacity=2) as server:
-        turn = server.start(*HELLO, max_tokens=10**6)
+        turn = await server.start(*HELLO, max_tokens=10**6)
         with pytest.raises(Overloaded) as caught:
-            server.start(user("Other"), choices=2)
+            await server.start(user("Other"), choices=2)
         assert caught.value.retry_after_s > 0
         assert server.client.in_flight == 1
         turn.cancel()
@@ -262,7 +262,7 @@ async def test_an_overloaded_server_refuses_and_leaves_nothing_behind() -> None:
 async def test_a_prompt_over_the_limit_is_an_invalid_request_and_leaves_nothing() -> None:
     async with serving(limit=30) as server:
         with pytest.raises(InvalidRequest) as caught:
-            server.start(user("x" * 40))
+            await server.start(user("x" * 40))
         assert (caught.value.param, caught.value.code) == ("messages", "context_length_exceeded")
         assert server.client.in_flight == 0
         short = "User: " + "x" * (30 - length("User: \n\nAssistant:"))
@@ -274,7 +274,7 @@ async def test_text_that_is_not_unicode_is_an_invalid_request(role: str) -> None
     async with serving() as server:
         messages = (user("Hello"), Message(role, "half \ud83d a pair"))  # type: ignore[arg-type]
         with pytest.raises(InvalidRequest) as caught:
-            server.start(*messages)
+            await server.start(*messages)
         assert caught.value.param == "messages.1.content"
         assert server.client.in_flight == 0
 
@@ -290,7 +290,7 @@ async def test_a_turn_whose_computation_breaks_says_so_and_hurts_no_later_one() 
 
 async def test_a_server_that_stops_fails_its_turns() -> None:
     async with serving("x" * 10**6) as server:
-        turn = server.start(*HELLO, max_tokens=10**6)
+        turn = await server.start(*HELLO, max_tokens=10**6)
         await anext(turn.events())
         await server.client.stop()
         with pytest.raises(AnswerFailed):
@@ -299,7 +299,7 @@ async def test_a_server_that_stops_fails_its_turns() -> None:
 
 async def test_the_same_question_at_once_is_answered_to_everybody() -> None:
     async with serving() as server:
-        turns = [server.start(*HELLO, caller=c) for c in ("ann", "ann", "bob")]
+        turns = [await server.start(*HELLO, caller=c) for c in ("ann", "ann", "bob")]
         assert {(await read(turn)).text for turn in turns} == {"Hi there."}
 
 

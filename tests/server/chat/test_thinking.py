@@ -273,7 +273,7 @@ async def test_where_there_is_no_room_to_drop_a_thought_the_follow_up_reads_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with serving(PENSIVE, **FORGETFUL) as server:
-        turn = server.start(*HELLO, thinking="on")
+        turn = await server.start(*HELLO, thinking="on")
         with monkeypatch.context() as busy:
             busy.setattr(server.client, "capacity", 1)  # which the turn has taken
             busy.setattr(server.client, "_in_flight", 2)
