@@ -1,7 +1,7 @@
 """Composition root: from settings to an application that is ready to be run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from models import loader
-from server import loading
+from server import keeping, loading
 from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
@@ -20,13 +20,14 @@ from server.engine.snapshot import Snapshot
 from server.loading import StartError
 from server.metrics import (
     AnswerMetrics,
+    ArchiveReading,
     EngineReading,
     Metrics,
     ModelReading,
     Reading,
     StoreReading,
 )
-from server.session import SessionManager, SnapshotStore
+from server.session import Archive, CipherError, HomeError, SessionManager, SnapshotStore
 
 __all__ = ["App", "StartError", "build"]
 
@@ -39,6 +40,7 @@ class App:
 
     settings: Settings
     context: Context
+    archive: Archive | None = None
 
     @property
     def catalogue(self) -> Catalogue:
@@ -76,6 +78,8 @@ class App:
                 break
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
+        if self.archive is not None:
+            await self.archive.close()
 
 
 def build(settings: Settings, progress: Progress = lambda done, total: None) -> App:
@@ -87,25 +91,26 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     try:
         offers = loading.offers(settings, metrics.steps)
         first = offers[0].load(None, progress)
-    except loading.UNUSABLE as error:
+        archive = keeping.archive(settings.sessions)
+    except (*loading.UNUSABLE, CipherError, HomeError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
     observers = {offer.id: metrics.answers(offer.id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
-        serve=partial(_service, settings, SessionManager(store), observers),
+        serve=partial(_service, settings, SessionManager(store, archive), observers),
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
-    metrics.read = partial(_reading, catalogue, store)
+    metrics.read = partial(_reading, catalogue, store, archive)
     context = Context(
         catalogue,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
     )
-    return App(settings, context)
+    return App(settings, context, archive)
 
 
 def _service(
@@ -127,7 +132,7 @@ def _service(
     )
 
 
-def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
+def _reading(catalogue: Catalogue, store: SnapshotStore, archive: Archive | None) -> Reading:
     """What the gauges show now."""
     models = [offer.model for offer in catalogue.offers]
     return Reading(
@@ -136,5 +141,12 @@ def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
             EngineReading(id, engine.in_flight, engine.waiting, engine.slots, engine.slots_used)
             for id, engine in catalogue.engines.items()
         ],
-        [StoreReading("memory", len(store), store.nbytes, store.evicted)],
+        [StoreReading("memory", len(store), store.nbytes, store.evicted), *_archives(archive)],
     )
+
+
+def _archives(archive: Archive | None) -> Iterator[StoreReading]:
+    for home, counts in archive.places if archive is not None else ():
+        held = home.contents()
+        done = ArchiveReading(counts.writes, counts.reads, counts.errors)
+        yield StoreReading(home.tier, held.snapshots, held.nbytes, held.evicted, done)

@@ -71,24 +71,28 @@ class CompletionService:
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
         self._check_room(request)
-        prompts = [self._prompt(request, number) for number in range(len(request.prompts))]
         try:
+            with self._engine.reserved(len(request.prompts) * request.choices):
+                prompts = [await self._prompt(request, n) for n in range(len(request.prompts))]
             streams = [self._submit(request, prompt) for prompt in prompts]
         except EngineFull:
             raise _busy() from None
+        owner = self._fingerprint, request.caller
         texts = [
             Continuing(
                 stream,
                 prompt,
                 range(number * request.choices, (number + 1) * request.choices),
                 token_bytes=self._tokenizer.token_bytes,
-                keep=partial(self._sessions.keep_ids, (self._fingerprint, request.caller)),
+                keep=partial(self._sessions.keep_ids, owner),
+                kept=self._sessions.kept,
                 echo=request.echo,
                 scored=request.scores_prompts,
             )
             for number, (stream, prompt) in enumerate(zip(streams, prompts, strict=True))
         ]
-        completion = Completion(texts)
+        read = [] if request.scores_prompts else [prompt.ids for prompt in prompts]
+        completion = Completion(texts, self._sessions.reading_ids(owner, read))
         task = asyncio.create_task(completion.run())
         self._running.add(task)  # it goes on when nobody listens, so that its state is kept
         task.add_done_callback(self._running.discard)
@@ -106,7 +110,7 @@ class CompletionService:
         if wanted > self._engine.capacity - self._engine.in_flight:
             raise _busy()
 
-    def _prompt(self, request: CompletionRequest, number: int) -> Continued:
+    async def _prompt(self, request: CompletionRequest, number: int) -> Continued:
         given = request.prompts[number]
         param = f"prompt.{number}" if len(request.prompts) > 1 else "prompt"
         ids = self._encode(given, param) if isinstance(given, str) else given
@@ -120,7 +124,7 @@ class CompletionService:
         text = given if isinstance(given, str) else self._tokenizer.decode(ids)
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
-            kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)
+            kept = await self._sessions.resume_ids((self._fingerprint, request.caller), ids)
         return Continued(ids, text, kept or self._beginning)
 
     def _encode(self, text: str, param: str) -> tuple[int, ...]:

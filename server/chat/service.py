@@ -13,7 +13,7 @@ from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
-from server.chat.turn import Prompt, Turn
+from server.chat.turn import Boundary, Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Finished, Sampling, Submit
@@ -116,9 +116,16 @@ class ChatService:
             )
         self._check_text(request.messages)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking)
-        resumption = self._resume(layout.keys)
+        try:
+            with self._engine.reserved(request.choices):
+                resumption = await self._resume(layout.keys)
+        except EngineFull:
+            raise _busy() from None
+        return self._started(request, layout, resumption)
+
+    def _started(self, request: TurnRequest, layout: Layout, resumption: Resumption) -> Turn:
         pieces = self._pieces(layout.segments[resumption.segments :])
-        prompt = self._prompt(layout, resumption, pieces)
+        prompt = self._prompt(request, layout, resumption, pieces)
         self._check_length(prompt.tokens)
         submit = Submit(
             request=secrets.token_hex(12),
@@ -132,8 +139,7 @@ class ChatService:
         try:
             stream = self._engine.submit(submit, self._observer)
         except EngineFull:
-            message = "the server is busy: its slots and its queue are full"
-            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+            raise _busy() from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
         turn = Turn(
             stream,
@@ -146,21 +152,30 @@ class ChatService:
         self._run(turn)
         return turn
 
-    def _resume(self, keys: Sequence[Key | None]) -> Resumption:
-        found = self._sessions.resume(keys)
+    async def _resume(self, keys: Sequence[Key | None]) -> Resumption:
+        found = await self._sessions.resume(keys)
         return found if found.snapshot is not None else Resumption(self.beginning)
 
     def _prompt(
-        self, layout: Layout, resumption: Resumption, pieces: Sequence[Sequence[int]]
+        self,
+        request: TurnRequest,
+        layout: Layout,
+        resumption: Resumption,
+        pieces: Sequence[Sequence[int]],
     ) -> Prompt:
-        left = layout.segments[resumption.segments :]
+        left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
+        answers = [message.role == "assistant" for message in request.messages]
         return Prompt(
             tokens=resumption.tokens + sum(map(len, pieces)),
             cached=resumption.tokens,
             template=self.model.template,
+            owner=(self.model.fingerprint, request.caller),
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
-            boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
+            boundaries=tuple(
+                Boundary(s.key, sum(answers[: s.message + 1])) for s in left if s.key is not None
+            ),
+            turns=sum(answers) + 1,
             key=layout.opening.key,
             phase=layout.phase,
         )
@@ -177,7 +192,7 @@ class ChatService:
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
             return None
-        resumption = self._resume([segment.key for segment in history])
+        resumption = await self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
         return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
@@ -241,3 +256,8 @@ class ChatService:
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+def _busy() -> Overloaded:
+    message = "the server is busy: its slots and its queue are full"
+    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)

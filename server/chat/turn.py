@@ -13,7 +13,7 @@ from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Snapshot
 from server.errors import AnswerFailed
-from server.session import Key, SessionManager, extend
+from server.session import Key, Owner, SessionManager, extend
 
 log = logging.getLogger(__name__)
 
@@ -21,20 +21,30 @@ Retell = Callable[[Message], Awaitable[Snapshot | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where a piece of a prompt ends; turns: answers up to there."""
+
+    key: Key
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a prompt consists of: `cached` of its `tokens` come from a snapshot.
 
-    boundary_keys name the ends of the submitted pieces; start_key names where they start;
+    boundaries are the ends of the submitted pieces; start_key names where they start;
     messages_key names the conversation without what makes the model answer, `key` with it.
-    phase: what the answer begins with.
+    phase: what the answer begins with. turns: answers there are with this one.
     """
 
     tokens: int
     cached: int
     template: Template
+    owner: Owner
     messages_key: Key
     start_key: Key | None
-    boundary_keys: tuple[Key, ...]
+    boundaries: tuple[Boundary, ...]
+    turns: int
     key: Key | None
     phase: Phase
 
@@ -101,6 +111,7 @@ class Turn:
         self.cached_tokens = prompt.cached
         self._stream = stream
         self._prompt = prompt
+        self._reading = sessions.reading([end.key for end in prompt.boundaries])
         self._sessions = sessions
         ledgers = (token_bytes and TokenLedger(token_bytes) for _ in range(choices))
         self._answers = [_Answer(prompt.phase, ledger) for ledger in ledgers]
@@ -123,8 +134,9 @@ class Turn:
     async def run(self) -> None:
         """Until the last choice has ended and its snapshot is kept."""
         try:
-            async for event in self._stream:
-                await self._handle(event)
+            with self._reading:
+                async for event in self._stream:
+                    await self._handle(event)
         except Exception:
             log.exception("a turn broke")
             self._stream.cancel()
@@ -136,9 +148,10 @@ class Turn:
     async def _handle(self, event: Event) -> None:
         match event:
             case BoundaryReached(_, piece, snapshot):
-                keys = self._prompt.boundary_keys
-                parent = keys[piece - 1] if piece else self._prompt.start_key
-                self._sessions.keep(keys[piece], snapshot, parent)
+                ends, owner = self._prompt.boundaries, self._prompt.owner
+                parent = ends[piece - 1].key if piece else self._prompt.start_key
+                end = ends[piece]
+                self._sessions.keep(owner, end.key, snapshot, parent, turns=end.turns)
             case TokenSampled(_, branch):
                 said = self._answers[branch].push(event)
                 self._deliver(branch, said, self._answers[branch].tokens())
@@ -154,7 +167,7 @@ class Turn:
             self._queue.put_nowait(TextDelta(choice, said.content, tokens))
 
     async def _finish(self, event: Finished) -> None:
-        """Keep the answer's snapshot before the listener can send the next turn."""
+        """Keep the answer's snapshot, for good, before the listener can send the next turn."""
         answer = self._answers[event.branch]
         self._deliver(event.branch, answer.close(event.text), answer.tokens(cut=True))
         if event.snapshot is not None:
@@ -169,4 +182,6 @@ class Turn:
         snapshot = await self._retell(message) if self._retell and retold else ended
         if snapshot is not None:
             key = extend(self._prompt.messages_key, *self._prompt.template.canonical(message))
-            self._sessions.keep(key, snapshot, self._prompt.key)
+            prompt = self._prompt
+            self._sessions.keep(prompt.owner, key, snapshot, prompt.key, turns=prompt.turns)
+            await self._sessions.kept()

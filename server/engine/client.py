@@ -4,7 +4,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 from server.engine.engine import Engine
@@ -75,6 +76,20 @@ class EngineClient:
             return
         self._commands.put(Stop())
         await asyncio.to_thread(self._thread.join)
+
+    @contextmanager
+    def reserved(self, answers: int) -> Iterator[None]:
+        """Within the block there is room for so many answers, and the engine counts as in use.
+
+        Submit them after it, before the next await. Raises EngineFull.
+        """
+        if self._stopping or self._in_flight + answers > self.capacity:
+            raise EngineFull
+        self._in_flight += answers
+        try:
+            yield
+        finally:
+            self._in_flight -= answers
 
     def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""

@@ -72,7 +72,7 @@ class Server:
     def kept(self, *messages: Message, caller: str = "ann") -> Snapshot | None:
         """The snapshot that would let this prompt start without feeding anything."""
         layout = self.service.model.lay_out(caller, messages)
-        found = self.sessions.resume(layout.keys)
+        found = self.sessions.recall(layout.keys)
         return found.snapshot if found.segments == len(layout.segments) else None
 
 

@@ -1,0 +1,33 @@
+"""A folder's lock, which the system gives up with its process, however that ends."""
+
+import os
+import sys
+from pathlib import Path
+
+from server.session.home import HomeError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FolderLock:
+    """Held from the start. Raises HomeError if another process, or another one here, holds it."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _take(self._descriptor)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise HomeError("is in use by another server") from error
+
+    def release(self) -> None:
+        os.close(self._descriptor)
