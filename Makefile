@@ -12,6 +12,9 @@ PYTHON ?=
 # Arguments of the command behind serve, chat, test, bench and gpu-check.
 ARGS ?=
 
+# Trying a clone out leaves the conversations of an installed server alone.
+export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
+
 BIN := $(VENV)/bin
 # Python compiles what it imports; compiling all of torch beforehand would double the wait.
 PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt
@@ -40,6 +43,10 @@ setup: $(VENV)/.develop $(VENV)/.native ## Set up everything that development ne
 .PHONY: test
 test: $(VENV)/.develop $(VENV)/.native ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
+	RWKV_SERVER_TEST_KILLS=100 RWKV_SERVER_TEST_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.develop ## Check format, lint, types and import contracts

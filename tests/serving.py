@@ -21,9 +21,11 @@ def server(
 
     It finds no conversations of earlier ones, unless `env` or `args` name its data folder.
     """
-    with tempfile.TemporaryDirectory(prefix="rwkv-server-") as data:
-        with _process(*args, env={"XDG_DATA_HOME": data, **(env or {})}, cwd=cwd) as url:
-            yield url
+    with (
+        tempfile.TemporaryDirectory(prefix="rwkv-server-") as data,
+        _process(*args, env={"XDG_DATA_HOME": data, **(env or {})}, cwd=cwd) as url,
+    ):
+        yield url
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from server.engine.snapshot import Snapshot
@@ -55,7 +56,7 @@ class _Change:
 class _Mark:
     """Reached once everything before it is done."""
 
-    reached: Callable[[], None]
+    reached: Callable[[], object]
 
 
 class _Stop: ...
@@ -144,7 +145,7 @@ class Archive:
             return
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        self._commands.put(_Mark(lambda: loop.call_soon_threadsafe(_resolve, done)))
+        self._commands.put(_Mark(partial(loop.call_soon_threadsafe, _resolve, done)))
         await done
 
     async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:

@@ -156,7 +156,7 @@ class DiskHome:
         path = self._path(key)
         new = self._new / path.name
         try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with new.open("wb", opener=_private) as file:
                 file.write(data)
                 if not self._interval:
                     file.flush()
@@ -224,6 +224,10 @@ class DiskHome:
             entry = Entry(key, None, "", "", 0)
         pinned = self._path(key).with_suffix(_PIN).exists()
         return replace(entry, nbytes=status.st_size, used=status.st_mtime, pinned=pinned)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class _saying:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from server.session.entry import Entry
@@ -147,5 +148,6 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]
-    *values, plain, nbytes, used, pinned = row
-    return Entry(*values, bool(plain), nbytes, used, bool(pinned), "disk")
+    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned = row
+    whose = Entry(key, parent, fingerprint, owner, tokens, turns, bool(plain))
+    return replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")

@@ -57,7 +57,7 @@ class SessionManager:
         return found
 
     def reading(self, keys: Sequence[Key]) -> Flight:
-        """From now to the end of the block, these snapshots are being made: others wait for them."""
+        """From now to the end of the block these are being made, and others wait for them."""
         return self._flights.flying(keys)
 
     def keep(

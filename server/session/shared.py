@@ -149,7 +149,7 @@ class SharedHome:
         """All of them at once, and all or none."""
         pipe = self._redis.pipeline(transaction=True)
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
         return list(pipe.execute())
 
     @contextmanager

@@ -78,7 +78,7 @@ class SnapshotStore:
         self._add(replace(entry, pinned=pinned), snapshot, was_inner)
         if entry.parent is not None and entry.parent in self._newest:
             self._inner[entry.parent] = self._newest.pop(entry.parent)
-        elif entry.parent in self._pinned:
+        elif entry.parent is not None and entry.parent in self._pinned:
             self._was_inner.add(entry.parent)
         self._evict()
         return self.entry(entry.key) is not None
