@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field
 from pydantic.fields import FieldInfo
 
-from server.config.about import About, Section
+from server.config.about import About, Section, Unset
 from server.config.model import AdapterSettings, ModelEntry, ModelSettings
 
 PREFIX = "RWKV_SERVER_"

@@ -156,7 +156,7 @@ class DiskHome:
         path = self._path(key)
         new = self._new / path.name
         try:
-            with new.open("wb", opener=_private) as file:
+            with open(new, "wb", opener=_private) as file:  # noqa: PTH123 (Path.open takes no opener)
                 file.write(data)
                 if not self._interval:
                     file.flush()

@@ -81,7 +81,7 @@ def test_every_acknowledged_turn_survives_a_kill_at_any_moment(tmp_path: Path) -
                         # The same words, and all that had been read up to the last turn.
                         assert answer[0] == expected[turn][0]
                         assert answer[2] == expected[turn][2]
-                        assert expected[turn][1] <= answer[1] <= answer[2]
+                        assert answer[1] in (expected[turn][1], answer[2])
                         messages.append({"role": "assistant", "content": answer[0]})
                         turn, messages = next(history, (TURNS, messages))
                         if turn == TURNS:
