@@ -156,7 +156,7 @@ class DiskHome:
         path = self._path(key)
         new = self._new / path.name
         try:
-            with open(new, "wb", opener=_private) as file:  # noqa: PTH123 (Path.open takes no opener)
+            with open(new, "wb", opener=_private) as file:
                 file.write(data)
                 if not self._interval:
                     file.flush()
