@@ -75,9 +75,9 @@ class _Answer:
 class Continuing:
     """One prompt and the choices that continue it, `numbers` in the whole completion.
 
-    keep: keeps a snapshot that continues so many ids, for whoever resends them; kept: until what was
-    kept would survive this process. scored: the
-    prompt's likelihoods are waited for before it is echoed, and nothing is kept, as texts are
+    keep: keeps a snapshot that continues so many ids, for whoever resends them; kept waits until
+    it would survive this process. scored: the prompt's likelihoods are waited for before it is
+    echoed, and nothing is kept, as texts are
     scored by the thousand and not gone on with.
     """
 

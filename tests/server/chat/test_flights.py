@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.server.chat.talking import HELLO, length, read, serving, user
+from tests.server.chat.talking import HELLO, read, serving, user
 
 
 async def test_identical_prompts_that_arrive_together_are_read_once() -> None:
@@ -28,9 +28,8 @@ async def test_a_first_one_that_is_cancelled_harms_no_other() -> None:
         others = [asyncio.create_task(server.start(long)) for _ in range(2)]
         first.cancel()
         answers = [await read(await other) for other in others]
-        assert [answer.text for answer in answers] == [" Hi there."] * 2
+        assert [answer.text for answer in answers] == ["Hi there."] * 2
         assert server.client.in_flight == 0
-        assert length("x") == 1
 
 
 async def test_a_prompt_that_waits_takes_a_place() -> None:
