@@ -46,7 +46,7 @@ test: $(VENV)/.develop $(VENV)/.native ## Run the tests
 
 .PHONY: soak
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
-	RWKV_SERVER_TEST_KILLS=100 RWKV_SERVER_TEST_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py $(ARGS)
+	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.develop ## Check format, lint, types and import contracts

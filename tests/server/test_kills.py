@@ -11,12 +11,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from openai import APIError, OpenAI
 
-KILLS = int(os.environ.get("RWKV_SERVER_TEST_KILLS", "3"))  # `make soak` asks for 100
-TURNS = int(os.environ.get("RWKV_SERVER_TEST_TURNS", "6"))
+KILLS = int(os.environ.get("SOAK_KILLS", "3"))  # `make soak` asks for 100
+TURNS = int(os.environ.get("SOAK_TURNS", "6"))
 LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+def listening(log: IO[str]) -> str:
+    seen = []
+    for line in log:
+        seen.append(line)
+        if match := LISTENING.search(line):
+            return match[1]
+    raise AssertionError("the server ended before it listened:\n" + "".join(seen))
 
 
 @contextmanager
@@ -25,7 +35,7 @@ def process(data: Path) -> Iterator[tuple[OpenAI, "subprocess.Popen[str]"]]:
     served = subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
     try:
         assert served.stdout is not None
-        url = next(m[1] for line in served.stdout if (m := LISTENING.search(line)))
+        url = listening(served.stdout)
         with OpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as client:
             yield client, served
     finally:
