@@ -30,10 +30,15 @@ _BEFORE: Mapping[Phase, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GrammarText:
-    """A grammar in llguidance's JSON form; param: the request's field to blame for it."""
+    """A grammar in llguidance's JSON form; param: the request's field to blame for it.
+
+    alone: grammars of what it asks for without what may stand before it, for which a text has to
+    be possible too.
+    """
 
     source: str
     param: str
+    alone: tuple[str, ...] = ()
 
 
 def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> GrammarText:
@@ -46,8 +51,9 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     """
     body = bodies.of(constraint, in_chat=phase is not None)
     before = "" if phase is None else f"{_BEFORE[phase]} SPACE?"
-    rules = (f"start: {before} answer", f"answer: {body.rule}", *body.rules)
-    return _grammar(rules, body.parts, constraint.param)
+    rules = (f"start: {before} {body.rule}", *body.rules)
+    alone = (_alone(body),) if before else ()
+    return GrammarText(_source(rules, body.parts), constraint.param, alone)
 
 
 def call_grammar(
@@ -68,7 +74,9 @@ def call_grammar(
     tools only, give those. Raises InvalidRequest for parameters that cannot be enforced, naming
     `{param}.{number}.function.parameters`.
     """
-    calls = [_call(tool, f"{param}.{number}") for number, tool in enumerate(tools)]
+    params = [f"{param}.{number}.function.parameters" for number in range(len(tools))]
+    arguments = [bodies.of_arguments(*both) for both in zip(tools, params, strict=True)]
+    calls = [_call(*both) for both in zip(tools, arguments, strict=True)]
     rules = [f"call: {' | '.join(f'call{number}' for number in range(len(calls)))}"]
     for number, call in enumerate(calls):
         rules += [f"call{number}: {call.rule}", *call.rules]
@@ -80,7 +88,8 @@ def call_grammar(
         rules += [f"prose[lazy]: /(?s:.*)/ {quoted(before.strip())}", "tail: TEXT"]
         start = f"{_BEFORE[phase]} " + (f"({held})* tail" if many else f"(tail | {held})")
     parts = [part for call in calls for part in call.parts]
-    return _grammar((f"start: {start}", *rules), parts, param)
+    source = _source((f"start: {start}", *rules), parts)
+    return GrammarText(source, param, tuple(map(_alone, arguments)))
 
 
 def quoted(text: str) -> str:
@@ -88,15 +97,18 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _call(tool: Tool, param: str) -> Body:
+def _call(tool: Tool, arguments: Body) -> Body:
     name = json.dumps(tool.name, ensure_ascii=False)
-    arguments = bodies.of_arguments(tool, f"{param}.function.parameters")
     head = quoted(f'{{"name": {name}, "arguments": ')
     return Body(f'{head} {arguments.rule} "}}"', arguments.rules, arguments.parts)
 
 
-def _grammar(rules: Sequence[str], parts: Sequence[Mapping[str, Any]], param: str) -> GrammarText:
+def _alone(body: Body) -> str:
+    return _source((f"start: {body.rule}", *body.rules), body.parts)
+
+
+def _source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:
     used = " ".join(rules)
     terminals = {"SPACE": _SPACE, "thought": _THOUGHT, "TEXT": _TEXT}
     lark = "\n".join([*rules, *(rule for name, rule in terminals.items() if name in used)])
-    return GrammarText(json.dumps({"grammars": [{"lark_grammar": lark}, *parts]}), param)
+    return json.dumps({"grammars": [{"lark_grammar": lark}, *parts]})
