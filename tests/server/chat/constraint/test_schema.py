@@ -250,12 +250,13 @@ def test_a_date_exists(text: str, fits: bool) -> None:
         nested(80),
         {"anyOf": [{"type": "null"}] * 6_000},
         {"enum": list(range(6_000))},
+        {"patternProperties": {f"^{n}_": True for n in range(40)}},
         {"allOf": [{"type": "string", "pattern": f"(.*{n}){{{n}}}"} for n in range(20)]},
         {"oneOf": [{"$ref": "#/$defs/a0"}] * 2}
         | {"$defs": {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 8} for n in range(8)}}
         | {"a8": True},
     ],
-    ids=["deep", "wide", "values", "patterns", "comparisons"],
+    ids=["deep", "wide", "values", "names", "patterns", "comparisons"],
 )
 def test_what_would_cost_too_much_is_refused(schema: Any) -> None:
     refusal(schema)
