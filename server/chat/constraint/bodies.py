@@ -60,9 +60,8 @@ def of(constraint: Constraint, *, in_chat: bool) -> Body:
             )
 
 
-def of_arguments(tool: Tool, param: str) -> Body:
-    """The arguments of a call: an object, of whatever is not said about it."""
-    name = f"arguments_{param.split('.')[1]}"
+def of_arguments(tool: Tool, name: str, param: str) -> Body:
+    """The arguments of a call, as the grammar `name`: an object, of any kind if none is given."""
     if tool.parameters is None:
         return _json({"type": "object"}, name)
     schema = checked_schema(tool.parameters, param)
@@ -74,7 +73,7 @@ def of_arguments(tool: Tool, param: str) -> Body:
 
 def _json(schema: Any, name: str) -> Body:
     if isinstance(schema, bool):
-        schema = {} if schema else {"not": {}}
+        schema = {"allOf": [schema]}
     return Body(f"@{name}", parts=({"name": name, "json_schema": {**schema, "x-guidance": _JSON}},))
 
 

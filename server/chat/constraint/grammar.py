@@ -74,32 +74,34 @@ def call_grammar(
     tools only, give those. Raises InvalidRequest for parameters that cannot be enforced, naming
     `{param}.{number}.function.parameters`.
     """
-    params = [f"{param}.{number}.function.parameters" for number in range(len(tools))]
-    arguments = [bodies.of_arguments(*both) for both in zip(tools, params, strict=True)]
+    arguments = [
+        bodies.of_arguments(tool, f"arguments{number}", f"{param}.{number}.function.parameters")
+        for number, tool in enumerate(tools)
+    ]
     calls = [_call(*both) for both in zip(tools, arguments, strict=True)]
     rules = [f"call: {' | '.join(f'call{number}' for number in range(len(calls)))}"]
     for number, call in enumerate(calls):
         rules += [f"call{number}: {call.rule}", *call.rules]
-    opening, closing = quoted(before), quoted(after)
+    opening, closing = _quoted(before), _quoted(after)
     one = f"{opening} call {closing}"
     start = f"{_BEFORE[phase]} SPACE? {one}" + (f' ("\\n" {one})*' if many else "")
     if lazy:
         held = f"prose SPACE? call {closing}"
-        rules += [f"prose[lazy]: /(?s:.*)/ {quoted(before.strip())}", "tail: TEXT"]
+        rules += [f"prose[lazy]: /(?s:.*)/ {_quoted(before.strip())}", "tail: TEXT"]
         start = f"{_BEFORE[phase]} " + (f"({held})* tail" if many else f"(tail | {held})")
     parts = [part for call in calls for part in call.parts]
     source = _source((f"start: {start}", *rules), parts)
     return GrammarText(source, param, tuple(map(_alone, arguments)))
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """A text as a literal in Lark."""
     return json.dumps(text, ensure_ascii=False)
 
 
 def _call(tool: Tool, arguments: Body) -> Body:
     name = json.dumps(tool.name, ensure_ascii=False)
-    head = quoted(f'{{"name": {name}, "arguments": ')
+    head = _quoted(f'{{"name": {name}, "arguments": ')
     return Body(f'{head} {arguments.rule} "}}"', arguments.rules, arguments.parts)
 
 
