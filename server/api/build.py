@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import StatelessLifespan
 
 from server import __version__
-from server.api import chat, completions, health, metrics, models, tokenizer
+from server.api import chat, completions, embeddings, health, metrics, models, tokenizer
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
@@ -36,7 +36,7 @@ def build_api(
         redirect_slashes=False,
     )
     api.state.context = context
-    for part in (chat, completions, models, tokenizer, health, metrics):
+    for part in (chat, completions, embeddings, models, tokenizer, health, metrics):
         api.include_router(part.router)
     return api
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from server.api.fields import UNSUPPORTED, ListOf, Refused, Whole, Wire
+from server.api.fields import UNSUPPORTED, Refused, Whole, Wire
+from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
     SamplingFields,
-    check_ids,
     sampling_options,
     stop_strings,
     stop_token_ids,
@@ -16,26 +16,6 @@ from server.chat.completion import CompletionRequest
 from server.errors import InvalidRequest
 
 _MAX_TOKENS = 16  # OpenAI's default
-_PROMPTS = 2048
-
-Ids = Annotated[ListOf[Whole], Field(min_length=1)]
-
-
-def _form(prompt: Any) -> str:
-    """Which form of a prompt is meant, by its first part, so that a fault is told of that form."""
-    if not isinstance(prompt, list):
-        return "text"
-    first = prompt[0] if prompt else None
-    return "texts" if isinstance(first, str) else "lists" if isinstance(first, list) else "ids"
-
-
-Prompt = Annotated[
-    Annotated[str, Tag("text")]
-    | Annotated[ListOf[str], Field(max_length=_PROMPTS), Tag("texts")]
-    | Annotated[Ids, Tag("ids")]
-    | Annotated[ListOf[Ids], Field(max_length=_PROMPTS), Tag("lists")],
-    Discriminator(_form),
-]
 
 
 class HonouredCompletionFields(SamplingFields):
@@ -98,7 +78,7 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         )
     return CompletionRequest(
         caller=caller,
-        prompts=_prompts(body, vocab_size),
+        prompts=prompts(body.prompt, "prompt", vocab_size),
         choices=choices,
         max_tokens=_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
         stop=stop_strings(body),
@@ -108,21 +88,3 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         logprobs=body.logprobs,
         echo=bool(body.echo),
     )
-
-
-def _prompts(body: CompletionBody, vocab_size: int) -> tuple[str | tuple[int, ...], ...]:
-    if isinstance(body.prompt, str):
-        return (body.prompt,)
-    prompts: list[str | tuple[int, ...]] = []
-    ids: list[int] = []
-    given: list[str | int | list[int]] = [*body.prompt]
-    for number, item in enumerate(given):
-        if isinstance(item, str):
-            prompts.append(item)
-        elif isinstance(item, int):
-            ids.append(item)
-        else:
-            check_ids(item, f"prompt.{number}", vocab_size)
-            prompts.append(tuple(item))
-    check_ids(ids, "prompt", vocab_size)
-    return (*prompts, *([tuple(ids)] if ids else []))

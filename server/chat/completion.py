@@ -15,10 +15,8 @@ from server.engine.client import EngineClient, EngineFull, EventStream
 from server.engine.messages import Branch, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import SessionManager
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ class CompletionService:
         try:
             streams = [self._submit(request, prompt) for prompt in prompts]
         except EngineFull:
-            raise _busy() from None
+            raise busy() from None
         texts = [
             Continuing(
                 stream,
@@ -104,7 +102,7 @@ class CompletionService:
                 param="prompt" if len(request.prompts) > 1 else "n",
             )
         if wanted > self._engine.capacity - self._engine.in_flight:
-            raise _busy()
+            raise busy()
 
     def _prompt(self, request: CompletionRequest, number: int) -> Continued:
         given = request.prompts[number]
@@ -153,8 +151,3 @@ class CompletionService:
         for number in range(request.choices):
             watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
-
-
-def _busy() -> Overloaded:
-    message = "the server is busy: its slots and its queue are full"
-    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)

@@ -9,6 +9,7 @@ from functools import partial
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion import CompletionService
+from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
@@ -19,10 +20,8 @@ from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Finished, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager, conversation_key
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +99,13 @@ class ChatService:
             beginning=beginning,
             observer=observer,
         )
+        self.embeddings = EmbeddingService(
+            model.tokenizer,
+            engine,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+            observer=observer,
+        )
 
     @property
     def alive(self) -> bool:
@@ -132,8 +138,7 @@ class ChatService:
         try:
             stream = self._engine.submit(submit, self._observer)
         except EngineFull:
-            message = "the server is busy: its slots and its queue are full"
-            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+            raise busy() from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
         turn = Turn(
             stream,

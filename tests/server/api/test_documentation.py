@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import EmbeddingCreateParams
 from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params as chat_params
 from pydantic import BaseModel
@@ -21,6 +22,12 @@ from server.api.completion_request import (
     HonouredCompletionFields,
     MeaninglessCompletionFields,
     RefusedCompletionFields,
+)
+from server.api.embedding_request import (
+    EmbeddingBody,
+    HonouredEmbeddingFields,
+    MeaninglessEmbeddingFields,
+    RefusedEmbeddingFields,
 )
 from server.api.sampling import SamplingFields
 from server.api.tokenizer import TokenizerInfo
@@ -47,6 +54,9 @@ def table_names(begin: str, end: str) -> list[str]:
         (ChatMessage, "A **message**", "Other keys of a message"),
         (MeaninglessCompletionFields, "Without meaning", "Refused"),
         (RefusedCompletionFields, "Refused as", "### The completion"),
+        (HonouredEmbeddingFields, "### The inputs", "Not in a vector's way"),
+        (MeaninglessEmbeddingFields, "Not in a vector's way", "Refused, unless"),
+        (RefusedEmbeddingFields, "Refused, unless", "### The vectors"),
         (TokenizeBody, "### `POST /tokenize`", "### `POST /detokenize`"),
         (DetokenizeBody, "### `POST /detokenize`", "### `GET /tokenizer_info`"),
         (TokenizerInfo, "### `GET /tokenizer_info`", "## Models"),
@@ -80,6 +90,10 @@ def test_every_address_is_documented(api: Api) -> None:
 def test_every_parameter_of_the_sdk_is_known(params: Any, fields: type[BaseModel]) -> None:
     official = params.CompletionCreateParamsStreaming.__annotations__
     assert set(official) - set(fields.model_fields) == set()
+
+
+def test_every_parameter_of_the_sdk_for_embeddings_is_known() -> None:
+    assert set(EmbeddingCreateParams.__annotations__) - set(EmbeddingBody.model_fields) == set()
 
 
 def test_every_error_code_in_the_code_is_documented() -> None:
