@@ -171,6 +171,7 @@ class _Maker:
             model,
             max_slots=self.engine.max_slots,
             prefill_chunk=self.engine.prefill_chunk,
+            max_wait_s=self.engine.max_wait_s,
             forbidden_ids=served.tokenizer.padding_ids(model.spec.vocab_size),
         )
         capacity = self.engine.max_slots + self.engine.max_queue

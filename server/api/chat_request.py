@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
 
 
@@ -64,6 +65,7 @@ class HonouredFields(ThinkingFields, SamplingFields):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessFields(Wire):

@@ -21,7 +21,7 @@ _EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool, priority: int = 0
 ) -> TurnRequest:
     """What the chat service is asked.
 
@@ -38,6 +38,7 @@ def turn_request(
         sampling=sampling_options(body, vocab_size),
         thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
+        priority=priority,
     )
 
 

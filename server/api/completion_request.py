@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from server.api.fields import UNSUPPORTED, Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
     SamplingFields,
@@ -29,6 +30,7 @@ class HonouredCompletionFields(SamplingFields):
     logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
     ignore_eos: bool | None = None
     return_token_ids: bool | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessCompletionFields(Wire):
@@ -66,7 +68,9 @@ class CompletionBody(
     """A raw completion request."""
 
 
-def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) -> CompletionRequest:
+def completion_request(
+    body: CompletionBody, *, caller: str, vocab_size: int, priority: int = 0
+) -> CompletionRequest:
     """What the service is asked. Raises InvalidRequest for ids outside the vocabulary."""
     choices = body.n or 1
     if body.best_of is not None and body.best_of != choices:
@@ -87,4 +91,5 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         sampling=sampling_options(body, vocab_size),
         logprobs=body.logprobs,
         echo=bool(body.echo),
+        priority=priority,
     )

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.embedding import DIMENSIONS
 from server.api.fields import Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.prompts import Prompt, prompts
 from server.chat.embedding import EmbeddingRequest
 from server.errors import InvalidRequest
@@ -17,6 +18,7 @@ class HonouredEmbeddingFields(Wire):
     model: str
     input: Prompt
     encoding_format: Literal["float", "base64"] | None = None
+    priority: Priority | None = None
     dimensions: Annotated[Whole, Field(ge=1, le=DIMENSIONS)] | None = None
 
 
@@ -39,11 +41,13 @@ class EmbeddingBody(RefusedEmbeddingFields, MeaninglessEmbeddingFields, Honoured
     """Texts that are wanted as vectors."""
 
 
-def embedding_request(body: EmbeddingBody, *, caller: str, vocab_size: int) -> EmbeddingRequest:
+def embedding_request(
+    body: EmbeddingBody, *, caller: str, vocab_size: int, priority: int = 0
+) -> EmbeddingRequest:
     """What the service is asked. Raises InvalidRequest for ids outside the vocabulary."""
     inputs = prompts(body.input, "input", vocab_size)
     for number, given in enumerate(inputs):
         if not given:
             param = f"input.{number}" if len(inputs) > 1 else "input"
             raise InvalidRequest(f"{param} is empty", param=param, code="invalid_value")
-    return EmbeddingRequest(caller=caller, inputs=inputs)
+    return EmbeddingRequest(caller=caller, inputs=inputs, priority=priority)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from server.api.answers import answer_whole, find_service
 from server.api.context import Served
 from server.api.embedding_request import EmbeddingBody, embedding_request
+from server.api.priority import priority_of
 from server.api.strict_json import JsonRoute
 from server.chat.embedding import Embedded
 
@@ -47,7 +48,12 @@ async def create_embeddings(body: EmbeddingBody, request: Request, context: Serv
     """Texts as vectors, whose inner products say how alike the texts are."""
     service = await find_service(context, body.model)
     model = service.model
-    asked = embedding_request(body, caller=request.state.caller, vocab_size=model.spec.vocab_size)
+    asked = embedding_request(
+        body,
+        caller=request.state.caller,
+        vocab_size=model.spec.vocab_size,
+        priority=priority_of(request, body.priority),
+    )
     turn = await service.embeddings.start(asked)
     whole = _collected(turn.events())
     vectors = await answer_whole(request, turn, context.request_timeout_s, whole)

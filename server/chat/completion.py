@@ -12,7 +12,7 @@ from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.types import SamplingOptions
 from server.engine.client import EngineClient, EngineFull, EventStream
-from server.engine.messages import Branch, Submit
+from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, busy
@@ -37,6 +37,7 @@ class CompletionRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     logprobs: int | None = None
     echo: bool = False
+    priority: int = 0
 
     @property
     def scores_prompts(self) -> bool:
@@ -101,7 +102,7 @@ class CompletionService:
                 f"here: slots and queue together take {self._engine.capacity}",
                 param="prompt" if len(request.prompts) > 1 else "n",
             )
-        if wanted > self._engine.capacity - self._engine.in_flight:
+        if wanted > self._engine.room(request.priority):
             raise busy()
 
     def _prompt(self, request: CompletionRequest, number: int) -> Continued:
@@ -142,6 +143,7 @@ class CompletionService:
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
                 logprobs=request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
+                place=Place(request.caller, request.priority),
             ),
             self._observer,
         )

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from models.embedding import embedding
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
 from server.engine.client import EngineClient, EngineFull, EventStream
-from server.engine.messages import Branch, Failed, Finished, Sampling, Submit
+from server.engine.messages import Branch, Failed, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import AnswerFailed, InvalidRequest, TimeUp, busy
@@ -22,6 +23,7 @@ class EmbeddingRequest:
 
     caller: str
     inputs: tuple[str | tuple[int, ...], ...]
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class EmbeddingService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self._tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(request.caller, request.priority),
         )
         return self._engine.submit(reading, self._observer)
 
@@ -151,7 +154,7 @@ class Embeddings:
 async def _embedded(number: int, stream: EventStream) -> Embedded | AnswerFailed:
     async for event in stream:
         if isinstance(event, Failed):
-            return AnswerFailed(event.message)
+            return failure_of(event)
         if isinstance(event, Finished) and event.reason != "cancelled" and event.snapshot:
             vector = await asyncio.to_thread(embedding, event.snapshot.state)
             return Embedded(number, vector.numpy().astype("<f4").tobytes())

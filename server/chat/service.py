@@ -17,7 +17,7 @@ from server.chat.template import Template
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
-from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, busy
@@ -134,6 +134,7 @@ class ChatService:
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
             logprobs=request.logprobs,
+            place=Place(request.caller, request.priority),
         )
         try:
             stream = self._engine.submit(submit, self._observer)
@@ -185,9 +186,11 @@ class ChatService:
         resumption = self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
-        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+        return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
 
-    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+    async def _read(
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+    ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
@@ -196,6 +199,7 @@ class ChatService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(priority=request.priority),
         )
         try:
             stream = self._engine.submit(submit)

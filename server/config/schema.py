@@ -116,6 +116,15 @@ class EngineSettings(Section):
             "two full batches: beyond that a client does better to retry later",
         ),
     ] = 64
+    max_wait_s: Annotated[
+        float,
+        Field(ge=0, allow_inf_nan=False),
+        About(
+            "Longest time a request waits for a slot; then it is answered with 503",
+            "a number of seconds, 0 or more (0 = no limit)",
+            "clients have time limits of their own, and max_queue bounds how many can wait",
+        ),
+    ] = 0.0
     default_max_tokens: Annotated[
         int,
         Field(ge=1),

@@ -9,7 +9,14 @@ from time import perf_counter
 
 from server.engine.engine import Engine
 from server.engine.messages import Cancel, Command, Event, Failed, Finished, Stop, Submit
-from server.engine.observer import AnswerObserver, AnswerWatch, StepObserver
+from server.engine.observer import (
+    AnswerObserver,
+    AnswerWatch,
+    Meter,
+    StepObserver,
+    prompt_tokens,
+    sampled_tokens,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,18 +30,26 @@ class EngineFull(Exception):
 class EngineClient:
     """Submits requests to an engine in its own thread; use from one event loop only.
 
-    At most `capacity` answers are in flight (slots plus queue); one more is refused at once.
-    observer: is told of every step that fed something.
+    At most `capacity` answers are in flight (slots plus queue); one more is refused at once. Those
+    of the background, with a priority above 0, are counted apart, so that they never take the room
+    of one that somebody waits for.
+    observer: is told of every step that fed something. meter: of the tokens of every caller.
     """
 
     def __init__(
-        self, engine: Engine, *, capacity: int, observer: StepObserver | None = None
+        self,
+        engine: Engine,
+        *,
+        capacity: int,
+        observer: StepObserver | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._engine = engine
         self.capacity = capacity
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
-        self._in_flight = 0
+        self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
+        self._meter = meter
         self._observer = observer
         self._steps: list[Step] = []  # of which the observer was not told
         self._stopping = False
@@ -44,12 +59,16 @@ class EngineClient:
     @property
     def in_flight(self) -> int:
         """Answers that were admitted and have not ended."""
-        return self._in_flight
+        return sum(self._in_flight.values())
+
+    def room(self, priority: int = 0) -> int:
+        """So many more answers of this priority would be admitted."""
+        return self.capacity - self._in_flight[priority > 0]
 
     @property
     def waiting(self) -> int:
         """Those of them that have no slot."""
-        return max(0, self._in_flight - self._engine.occupied)
+        return max(0, self.in_flight - self._engine.occupied)
 
     @property
     def slots_used(self) -> int:
@@ -78,12 +97,14 @@ class EngineClient:
 
     def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""
-        if self._stopping or self._in_flight + len(submit.branches) > self.capacity:
+        place, branches = submit.place, len(submit.branches)
+        if self._stopping or branches > self.room(place.priority):
             raise EngineFull
         watch = AnswerWatch(observer, submit) if observer is not None else None
-        stream = EventStream(self, submit.request, len(submit.branches), watch)
+        stream = EventStream(self, submit, watch)
         self._streams[submit.request] = stream
-        self._in_flight += len(submit.branches)
+        self._in_flight[stream.background] += branches
+        self._spend(place.caller, prompt_tokens(submit))
         self._commands.put(submit)
         return stream
 
@@ -100,9 +121,14 @@ class EngineClient:
             if stream is None:
                 continue
             ended = stream.put(event)
-            self._in_flight -= ended
+            self._in_flight[stream.background] -= ended
+            self._spend(stream.caller, sampled_tokens(event))
             if stream.open_branches == 0:
                 del self._streams[event.request]
+
+    def _spend(self, caller: str, tokens: int) -> None:
+        if self._meter is not None and caller and tokens:
+            self._meter.spent(caller, tokens)
 
     def _run(self) -> None:
         """The engine thread."""
@@ -159,13 +185,15 @@ class EventStream:
     """The events of one request, in order, until every branch has ended."""
 
     def __init__(
-        self, client: EngineClient, request: str, branches: int, watch: AnswerWatch | None = None
+        self, client: EngineClient, submit: Submit, watch: AnswerWatch | None = None
     ) -> None:
         self._client = client
-        self._request = request
+        self._request = submit.request
+        self.caller = submit.place.caller
+        self.background = submit.place.priority > 0
         self._watch = watch
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
-        self.open_branches = branches
+        self.open_branches = len(submit.branches)
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""

@@ -75,6 +75,18 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request stands in the line: callers take turns within a priority.
+
+    priority: the lower number comes first, and takes slots from higher ones. 0 is for whoever
+    waits for an answer, more for what is computed in the background.
+    """
+
+    caller: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Continue from `start` (None: from nothing) with `pieces`, then sample each branch.
 
@@ -93,6 +105,7 @@ class Submit:
     stop_ids: frozenset[int]
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +175,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last event of a request whose computation broke; `message` names no user text."""
+    """The last event of a request whose computation broke; `message` names no user text.
+
+    waited: nothing broke, but the request never got a slot within the time it may wait.
+    """
 
     request: str
     message: str
+    waited: bool = False
 
 
 Event = BoundaryReached | PromptScored | TokenSampled | Finished | Failed

@@ -34,6 +34,14 @@ class AnswerObserver(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Of all engines: what each caller uses."""
+
+    def spent(self, caller: str, tokens: int) -> None:
+        """Tokens of a prompt, known ones included, or of an answer."""
+        ...
+
+
 class AnswerWatch:
     """Tells an observer of the answers to one request, from its events; a stop token counts."""
 
@@ -67,3 +75,14 @@ class AnswerWatch:
             self._observer.first_token(now - self._submitted)
         else:
             self._observer.next_token(now - last)
+
+
+def prompt_tokens(submit: Submit) -> int:
+    """Of a whole prompt, those included that came with a kept state."""
+    return sum(map(len, submit.pieces)) + (submit.start.tokens if submit.start else 0)
+
+
+def sampled_tokens(event: Event) -> int:
+    """How many tokens of an answer an event tells of."""
+    stopped = isinstance(event, Finished) and event.stop_token is not None
+    return int(stopped or isinstance(event, TokenSampled))
