@@ -17,6 +17,7 @@ from server.chat.service import ChatService, ServedModel
 from server.config import Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
+from server.files import FileStore
 from server.loading import StartError
 from server.metrics import (
     AnswerMetrics,
@@ -57,12 +58,18 @@ class App:
             async with self.running():
                 yield
 
-        return build_api(self.context, self.settings.server, lifespan)
+        return build_api(
+            self.context,
+            self.settings.server,
+            lifespan,
+            max_file_bytes=int(self.settings.files.max_file_bytes),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
         self.catalogue.start()
+        self.context.batches.start()
         try:
             yield
         finally:
@@ -71,11 +78,13 @@ class App:
     async def stop(self, *, grace_s: float) -> None:
         """Refuse new answers, let running ones go on for `grace_s`, then end them with an error."""
         self.context.stopping = True
+        await self.context.batches.stop()
         for _ in range(int(grace_s / _POLL_S)):
             if not self.catalogue.in_flight:
                 break
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
+        self.context.files.close()
 
 
 def build(settings: Settings, progress: Progress = lambda done, total: None) -> App:
@@ -104,6 +113,8 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        files=FileStore(max_bytes=int(settings.files.max_bytes)),
+        batches_together=settings.engine.max_slots,
     )
     return App(settings, context)
 

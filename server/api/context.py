@@ -5,7 +5,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from server.batches import Batches
 from server.chat.catalogue import Catalogue
+from server.files import FileStore
 from server.metrics import Metrics
 
 
@@ -21,6 +23,12 @@ class Context:
     request_timeout_s: float = 0.0
     stopping: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    files: FileStore = field(default_factory=FileStore)
+    batches: Batches = field(init=False)
+    batches_together: int = 1
+
+    def __post_init__(self) -> None:
+        self.batches = Batches(self.files, together=self.batches_together)
 
     @property
     def ready(self) -> bool:

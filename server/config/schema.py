@@ -169,6 +169,29 @@ class SessionSettings(Section):
     ] = ByteSize(GIB)
 
 
+class FileSettings(Section):
+    """What clients may upload, for batches."""
+
+    max_file_bytes: Annotated[
+        ByteSize,
+        Field(ge=1024),
+        About(
+            "Largest file that can be uploaded",
+            'a number of bytes or a size such as "200MiB", at least 1KiB',
+            "as much as OpenAI takes for a batch",
+        ),
+    ] = ByteSize(200 * MIB)
+    max_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Room for all files together; the results of batches are kept beyond it",
+            'a number of bytes or a size such as "2GiB" (0 = no limit)',
+            "an upload must not fill the disk",
+        ),
+    ] = ByteSize(2 * GIB)
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -223,6 +246,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    files: FileSettings = field(default_factory=FileSettings)
     log: LogSettings = field(default_factory=LogSettings)
     models: tuple[ModelEntry, ...] = ()
     adapters: tuple[AdapterSettings, ...] = ()
@@ -235,6 +259,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "model": ModelSettings,
         "engine": EngineSettings,
         "sessions": SessionSettings,
+        "files": FileSettings,
         "log": LogSettings,
     }
 )

@@ -10,6 +10,7 @@ from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params as chat_params
 from pydantic import BaseModel
 
+from server.api.batches import BatchBody
 from server.api.chat_request import (
     ChatCompletionRequest,
     ChatMessage,
@@ -57,6 +58,7 @@ def table_names(begin: str, end: str) -> list[str]:
         (HonouredEmbeddingFields, "### The inputs", "Not in a vector's way"),
         (MeaninglessEmbeddingFields, "Not in a vector's way", "Refused, unless"),
         (RefusedEmbeddingFields, "Refused, unless", "### The vectors"),
+        (BatchBody, "## Batches", "First the whole file"),
         (TokenizeBody, "### `POST /tokenize`", "### `POST /detokenize`"),
         (DetokenizeBody, "### `POST /detokenize`", "### `GET /tokenizer_info`"),
         (TokenizerInfo, "### `GET /tokenizer_info`", "## Models"),
