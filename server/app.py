@@ -14,10 +14,11 @@ from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
 from server.chat.service import ChatService, ServedModel
-from server.config import Settings
+from server.config import ServerSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.files import FileStore
+from server.limits import Allowances, Limits
 from server.loading import StartError
 from server.metrics import (
     AnswerMetrics,
@@ -92,9 +93,9 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
 
     Raises StartError, with nothing left running.
     """
-    metrics = Metrics()
+    metrics, allowances = Metrics(), Allowances(_limits(settings.server))
     try:
-        offers = loading.offers(settings, metrics.steps)
+        offers = loading.offers(settings, metrics.steps, allowances)
         first = offers[0].load(None, progress)
     except loading.UNUSABLE as error:
         raise StartError(str(error)) from error
@@ -113,6 +114,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        allowances=allowances,
         files=FileStore(max_bytes=int(settings.files.max_bytes)),
         batches_together=settings.engine.max_slots,
     )
@@ -135,6 +137,14 @@ def _service(
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         beginning=beginning,
         observer=observers[model.id],
+    )
+
+
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(
+        settings.max_concurrent_per_key,
+        settings.requests_per_minute_per_key,
+        settings.tokens_per_minute_per_key,
     )
 
 

@@ -23,9 +23,9 @@ from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
 from server.api.inside import Inside
+from server.api.limits import HEADERS, RateLimits
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
 from server.config import ServerSettings
-from server.metrics import Metrics
 
 _FORM_BYTES = 8192  # of an upload, beside the file
 
@@ -42,7 +42,7 @@ def build_api(
         title="rwkv-server",
         version=__version__,
         lifespan=lifespan,
-        middleware=_middleware(settings, context.metrics, max_file_bytes),
+        middleware=_middleware(settings, context, max_file_bytes),
         exception_handlers=HANDLERS,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         # The usual pages load their scripts from elsewhere, which a private server must not do.
@@ -59,15 +59,16 @@ def build_api(
 
 
 def _middleware(
-    settings: ServerSettings, counts: Metrics, max_file_bytes: int
+    settings: ServerSettings, context: Context, max_file_bytes: int
 ) -> Sequence[Middleware]:
     larger = {files.router.prefix: max_file_bytes + _FORM_BYTES}
     return [
         Middleware(RequestIds),
-        Middleware(metrics.Counted, metrics=counts),
+        Middleware(metrics.Counted, metrics=context.metrics),
         *_cors(settings.cors_origins),
         Middleware(LastResort),
         Middleware(Authentication, keys=KeyRing(settings.api_keys)),
+        Middleware(RateLimits, allowances=context.allowances),
         Middleware(BodyLimit, limit=int(settings.max_body_bytes), larger=larger),
     ]
 
@@ -80,6 +81,6 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
         allow_origins=origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=[REQUEST_ID, "retry-after"],
+        expose_headers=[REQUEST_ID, "retry-after", *HEADERS],
     )
     return [cors]

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
 from server.files import FileStore
+from server.limits import Allowances, Limits
 from server.metrics import Metrics
 
 
@@ -26,6 +27,7 @@ class Context:
     files: FileStore = field(default_factory=FileStore)
     batches: Batches = field(init=False)
     batches_together: int = 1
+    allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.files, together=self.batches_together)

@@ -84,6 +84,36 @@ class ServerSettings(Section):
             "at a little more than one token a second, default_max_tokens still fit",
         ),
     ] = 1800.0
+    max_concurrent_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Requests of one key that may be under way at a time; the next one is answered with "
+            "429",
+            "a number of requests, 0 or more (0 = no limit)",
+            "callers take turns for slots in any case, and a server of one person has nobody to "
+            "share with",
+        ),
+    ] = 0
+    requests_per_minute_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Requests of one key in a minute; beyond them it is answered with 429",
+            "a number of requests, 0 or more (0 = no limit)",
+            "a limit is for servers that several people share",
+        ),
+    ] = 0
+    tokens_per_minute_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Tokens of one key in a minute, of prompts and answers; beyond them it is answered "
+            "with 429",
+            "a number of tokens, 0 or more (0 = no limit)",
+            "a limit is for servers that several people share",
+        ),
+    ] = 0
 
 
 class EngineSettings(Section):
