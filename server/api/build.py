@@ -22,6 +22,7 @@ from server.api import (
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
+from server.api.hosts import KnownHosts, watches_hosts
 from server.api.inside import Inside
 from server.api.limits import HEADERS, RateLimits
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
@@ -65,12 +66,19 @@ def _middleware(
     return [
         Middleware(RequestIds),
         Middleware(metrics.Counted, metrics=context.metrics),
+        *_hosts(settings),
         *_cors(settings.cors_origins),
         Middleware(LastResort),
         Middleware(Authentication, keys=KeyRing(settings.api_keys)),
         Middleware(RateLimits, allowances=context.allowances),
         Middleware(BodyLimit, limit=int(settings.max_body_bytes), larger=larger),
     ]
+
+
+def _hosts(settings: ServerSettings) -> list[Middleware]:
+    if not watches_hosts(settings):
+        return []
+    return [Middleware(KnownHosts, names=settings.allowed_hosts)]
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:

@@ -65,6 +65,16 @@ class ServerSettings(Section):
             "otherwise any web page open in a browser could talk to the model",
         ),
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        About(
+            "Names the server may be called by, beside localhost and addresses of this machine",
+            'a list of host names such as "chat.example"; [] allows every name, unless the '
+            "address is one of this machine alone and there are no api_keys",
+            "a web page could otherwise give its own name the address 127.0.0.1, and talk to the "
+            "model",
+        ),
+    ] = ()
     max_body_bytes: Annotated[
         ByteSize,
         Field(ge=1024),
