@@ -100,7 +100,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     except loading.UNUSABLE as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
-    observers = {offer.id: metrics.answers(offer.id) for offer in offers}
+    observers = {offer.id: metrics.answers(offer.id, offer.engine_id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
@@ -108,7 +108,6 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
-    metrics.read = partial(_reading, catalogue, store)
     context = Context(
         catalogue,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
@@ -118,6 +117,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         files=FileStore(max_bytes=int(settings.files.max_bytes)),
         batches_together=settings.engine.max_slots,
     )
+    metrics.read = partial(_reading, context, store)
     return App(settings, context)
 
 
@@ -148,8 +148,9 @@ def _limits(settings: ServerSettings) -> Limits:
     )
 
 
-def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
+def _reading(context: Context, store: SnapshotStore) -> Reading:
     """What the gauges show now."""
+    catalogue = context.catalogue
     models = [offer.model for offer in catalogue.offers]
     return Reading(
         [ModelReading(model.id, model.spec.generation, model.dtype) for model in models],
@@ -158,4 +159,5 @@ def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
             for id, engine in catalogue.engines.items()
         ],
         [StoreReading("memory", len(store), store.nbytes, store.evicted)],
+        context.batches.counts(),
     )

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from server.batches.lines import check, fault
 from server.batches.record import Batch, Records, Status, not_found
@@ -90,6 +92,11 @@ class Batches:
         self._records.save(batch)
         self._begin(batch)
         return batch
+
+    def counts(self) -> Mapping[str, int]:
+        """How many batches of all callers have each status."""
+        found = Counter(batch.status for batch in self._batches.values())
+        return {status: found[status] for status in get_args(Status)}
 
     def get(self, owner: str, id: str) -> Batch:
         """Raises NotFound, also for batches of others."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 
 from server.engine.engine import Engine
-from server.engine.messages import Cancel, Command, Event, Failed, Finished, Stop, Submit
+from server.engine.messages import Admitted, Cancel, Command, Event, Failed, Finished, Stop, Submit
 from server.engine.observer import (
     AnswerObserver,
     AnswerWatch,
@@ -197,9 +197,10 @@ class EventStream:
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""
-        self._queue.put_nowait(event)
         if self._watch is not None:
             self._watch.see(event)
+        if not isinstance(event, Admitted):
+            self._queue.put_nowait(event)
         match event:
             case Finished():
                 ended = 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.base import Model
 from server.engine.line import Line
 from server.engine.messages import (
+    Admitted,
     BoundaryReached,
     Event,
     Failed,
@@ -143,7 +144,9 @@ class Engine:
         self._give_up_waiting()
         while self._line and self._make_room(self._line.priority):
             sequence = self._line.pop()
-            sequence.waiting_since = None
+            if sequence.waiting_since is not None:
+                sequence.waiting_since = None
+                self._events.append(Admitted(sequence.request))
             self._slots.add(sequence)
 
     def _make_room(self, priority: int) -> bool:

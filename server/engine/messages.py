@@ -124,6 +124,13 @@ Command = Submit | Cancel | Stop
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request has got its first slot; told to observers only."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class BoundaryReached:
     """The prompt has been fed up to the end of piece `piece`."""
 
@@ -185,4 +192,4 @@ class Failed:
     waited: bool = False
 
 
-Event = BoundaryReached | PromptScored | TokenSampled | Finished | Failed
+Event = Admitted | BoundaryReached | PromptScored | TokenSampled | Finished | Failed

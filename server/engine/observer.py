@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Protocol
 
-from server.engine.messages import Event, Failed, Finished, Submit, TokenSampled
+from server.engine.messages import Admitted, Event, Failed, Finished, Submit, TokenSampled
 
 
 class StepObserver(Protocol):
@@ -19,6 +19,10 @@ class AnswerObserver(Protocol):
 
     def admitted(self, computed: int, cached: int) -> None:
         """A prompt; `cached` of its tokens came with a kept state, the others are to be fed."""
+        ...
+
+    def started(self, seconds: float) -> None:
+        """A prompt got a slot, so long after it was admitted; told once, even for many choices."""
         ...
 
     def first_token(self, seconds: float) -> None:
@@ -50,12 +54,16 @@ class AnswerWatch:
         self._open = len(submit.branches)
         self._submitted = perf_counter()
         self._last: dict[int, float] = {}
+        self._started = False
         cached = submit.start.tokens if submit.start else 0
         observer.admitted(sum(map(len, submit.pieces)), cached)
 
     def see(self, event: Event) -> None:
         """One more event, in order."""
         match event:
+            case Admitted() if not self._started:
+                self._started = True
+                self._observer.started(perf_counter() - self._submitted)
             case TokenSampled(_, branch):
                 self._token(branch)
             case Finished(_, branch, reason):
