@@ -1,6 +1,7 @@
 """Composition root: from settings to an application that is ready to be run."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from server.metrics import (
     StoreReading,
 )
 from server.session import SessionManager, SnapshotStore
+from server.telemetry import TelemetryError, open_tracing
 
 __all__ = ["App", "StartError", "build"]
 
@@ -86,6 +88,8 @@ class App:
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
         self.context.files.close()
+        if self.context.tracing is not None:
+            await asyncio.to_thread(self.context.tracing.close)
 
 
 def build(settings: Settings, progress: Progress = lambda done, total: None) -> App:
@@ -95,9 +99,11 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
     try:
-        offers = loading.offers(settings, metrics.steps, allowances)
+        tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
+        trace = tracing.answer if tracing is not None else lambda: None
+        offers = loading.offers(settings, metrics.steps, allowances, trace)
         first = offers[0].load(None, progress)
-    except loading.UNUSABLE as error:
+    except (*loading.UNUSABLE, TelemetryError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
     observers = {offer.id: metrics.answers(offer.id, offer.engine_id) for offer in offers}
@@ -114,6 +120,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
         allowances=allowances,
+        tracing=tracing,
         files=FileStore(max_bytes=int(settings.files.max_bytes)),
         batches_together=settings.engine.max_slots,
     )

@@ -26,6 +26,7 @@ from server.api.hosts import KnownHosts, watches_hosts
 from server.api.inside import Inside
 from server.api.limits import HEADERS, RateLimits
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
+from server.api.traces import Traced
 from server.config import ServerSettings
 
 _FORM_BYTES = 8192  # of an upload, beside the file
@@ -66,6 +67,7 @@ def _middleware(
     return [
         Middleware(RequestIds),
         Middleware(metrics.Counted, metrics=context.metrics),
+        *([] if context.tracing is None else [Middleware(Traced, tracing=context.tracing)]),
         *_hosts(settings),
         *_cors(settings.cors_origins),
         Middleware(LastResort),

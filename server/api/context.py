@@ -1,7 +1,7 @@
 """What every route works with."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
@@ -10,6 +10,9 @@ from server.chat.catalogue import Catalogue
 from server.files import FileStore
 from server.limits import Allowances, Limits
 from server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from server.telemetry.spans import Tracing
 
 
 @dataclass(slots=True)
@@ -27,6 +30,7 @@ class Context:
     files: FileStore = field(default_factory=FileStore)
     batches: Batches = field(init=False)
     batches_together: int = 1
+    tracing: "Tracing | None" = None
     allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
 
     def __post_init__(self) -> None:

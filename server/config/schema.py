@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field
 from pydantic.fields import FieldInfo
 
-from server.config.about import About, Section
+from server.config.about import About, Section, Unset
 from server.config.model import AdapterSettings, ModelEntry, ModelSettings
 
 PREFIX = "RWKV_SERVER_"
@@ -233,7 +233,7 @@ class FileSettings(Section):
 
 
 class LogSettings(Section):
-    """What is written to standard error."""
+    """What is written to standard error, and which traces are sent."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -260,6 +260,16 @@ class LogSettings(Section):
             "shows at a glance whether a client arrives at all",
         ),
     ] = True
+    otlp_endpoint: Annotated[
+        str | None,
+        Unset,
+        About(
+            "OpenTelemetry collector that traces of requests are sent to, without their content",
+            'the address of its OTLP over HTTP, such as "http://127.0.0.1:4318" (empty = what '
+            "OTEL_EXPORTER_OTLP_ENDPOINT says, else none)",
+            "nothing is sent anywhere unless someone asks for it",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

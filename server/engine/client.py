@@ -4,7 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 
 from server.engine.engine import Engine
@@ -21,6 +21,7 @@ from server.engine.observer import (
 log = logging.getLogger(__name__)
 
 Step = tuple[float, int, int]  # seconds, sequences and tokens
+Trace = Callable[[], AnswerObserver | None]
 
 
 class EngineFull(Exception):
@@ -34,6 +35,7 @@ class EngineClient:
     of the background, with a priority above 0, are counted apart, so that they never take the room
     of one that somebody waits for.
     observer: is told of every step that fed something. meter: of the tokens of every caller.
+    trace: gives one more observer of an answer, in the context of whoever submits it.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class EngineClient:
         capacity: int,
         observer: StepObserver | None = None,
         meter: Meter | None = None,
+        trace: Trace = lambda: None,
     ) -> None:
         self._engine = engine
         self.capacity = capacity
@@ -50,6 +53,7 @@ class EngineClient:
         self._streams: dict[str, EventStream] = {}
         self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
         self._meter = meter
+        self._trace = trace
         self._observer = observer
         self._steps: list[Step] = []  # of which the observer was not told
         self._stopping = False
@@ -100,8 +104,9 @@ class EngineClient:
         place, branches = submit.place, len(submit.branches)
         if self._stopping or branches > self.room(place.priority):
             raise EngineFull
-        watch = AnswerWatch(observer, submit) if observer is not None else None
-        stream = EventStream(self, submit, watch)
+        told = observer, (self._trace() if observer is not None else None)
+        watches = [AnswerWatch(one, submit) for one in told if one is not None]
+        stream = EventStream(self, submit, watches)
         self._streams[submit.request] = stream
         self._in_flight[stream.background] += branches
         self._spend(place.caller, prompt_tokens(submit))
@@ -185,20 +190,20 @@ class EventStream:
     """The events of one request, in order, until every branch has ended."""
 
     def __init__(
-        self, client: EngineClient, submit: Submit, watch: AnswerWatch | None = None
+        self, client: EngineClient, submit: Submit, watches: Sequence[AnswerWatch] = ()
     ) -> None:
         self._client = client
         self._request = submit.request
         self.caller = submit.place.caller
         self.background = submit.place.priority > 0
-        self._watch = watch
+        self._watches = watches
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
         self.open_branches = len(submit.branches)
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""
-        if self._watch is not None:
-            self._watch.see(event)
+        for watch in self._watches:
+            watch.see(event)
         if not isinstance(event, Admitted):
             self._queue.put_nowait(event)
         match event:
