@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion_turn import Completion, Continued, Continuing
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
@@ -70,7 +71,10 @@ class CompletionService:
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
         self._check_room(request)
-        prompts = [self._prompt(request, number) for number in range(len(request.prompts))]
+        with self._engine.held():
+            read = await aside(partial(self._read, request), sum(map(len, request.prompts)))
+        self._check_room(request)  # others may have come meanwhile
+        prompts = [self._resumed(request, *prompt) for prompt in read]
         try:
             streams = [self._submit(request, prompt) for prompt in prompts]
         except EngineFull:
@@ -105,7 +109,11 @@ class CompletionService:
         if wanted > self._engine.room(request.priority):
             raise busy()
 
-    def _prompt(self, request: CompletionRequest, number: int) -> Continued:
+    def _read(self, request: CompletionRequest) -> list[tuple[tuple[int, ...], str]]:
+        """The ids and the text of every prompt."""
+        return [self._prompt(request, number) for number in range(len(request.prompts))]
+
+    def _prompt(self, request: CompletionRequest, number: int) -> tuple[tuple[int, ...], str]:
         given = request.prompts[number]
         param = f"prompt.{number}" if len(request.prompts) > 1 else "prompt"
         ids = self._encode(given, param) if isinstance(given, str) else given
@@ -116,7 +124,9 @@ class CompletionService:
                 param=param,
                 code="context_length_exceeded",
             )
-        text = given if isinstance(given, str) else self._tokenizer.decode(ids)
+        return ids, given if isinstance(given, str) else self._tokenizer.decode(ids)
+
+    def _resumed(self, request: CompletionRequest, ids: tuple[int, ...], text: str) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
             kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)

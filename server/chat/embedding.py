@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from models.embedding import embedding
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
 from server.engine.client import EngineClient, EngineFull, EventStream
@@ -54,7 +55,12 @@ class EmbeddingService:
 
     async def start(self, request: EmbeddingRequest) -> "Embeddings":
         """Raises InvalidRequest, or Overloaded where not even one input is admitted."""
-        inputs = [self._ids(request, number) for number in range(len(request.inputs))]
+
+        def work() -> list[tuple[int, ...]]:
+            return [self._ids(request, number) for number in range(len(request.inputs))]
+
+        with self._engine.held():
+            inputs = await aside(work, sum(map(len, request.inputs)))
         return Embeddings(self, request, inputs)
 
     def submit(self, request: EmbeddingRequest, ids: tuple[int, ...]) -> EventStream:

@@ -8,6 +8,7 @@ from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion import CompletionService
 from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
@@ -123,7 +124,11 @@ class ChatService:
         self._check_text(request.messages)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking)
         resumption = self._resume(layout.keys)
-        pieces = self._pieces(layout.segments[resumption.segments :])
+        segments = layout.segments[resumption.segments :]
+        with self._engine.held():
+            pieces = await aside(
+                partial(self._pieces, segments), sum(len(s.text) for s in segments)
+            )
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
         submit = Submit(

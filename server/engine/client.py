@@ -4,7 +4,8 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 from server.engine.engine import Engine
@@ -52,6 +53,7 @@ class EngineClient:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
+        self._held = 0
         self._meter = meter
         self._trace = trace
         self._observer = observer
@@ -64,6 +66,20 @@ class EngineClient:
     def in_flight(self) -> int:
         """Answers that were admitted and have not ended."""
         return sum(self._in_flight.values())
+
+    @property
+    def busy(self) -> bool:
+        """An answer is in flight, or about to be: it must not be stopped for want of work."""
+        return bool(self.in_flight or self._held)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Busy within this block, at whose end an answer is submitted at once if at all."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
 
     def room(self, priority: int = 0) -> int:
         """So many more answers of this priority would be admitted."""

@@ -1,9 +1,10 @@
 """Everything that crosses the thread line: commands down, events up, all frozen."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from server.engine.snapshot import Snapshot
+if TYPE_CHECKING:  # torch is behind it, which whoever only names these values should not wait for
+    from server.engine.snapshot import Snapshot
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -98,7 +99,7 @@ class Submit:
     """
 
     request: str
-    start: Snapshot | None
+    start: "Snapshot | None"
     pieces: tuple[tuple[int, ...], ...]
     branches: tuple[Branch, ...]
     max_tokens: int
@@ -136,7 +137,7 @@ class BoundaryReached:
 
     request: str
     piece: int
-    snapshot: Snapshot
+    snapshot: "Snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,7 @@ class Finished:
     reason: FinishReason
     text: str
     sampled: int
-    snapshot: Snapshot | None
+    snapshot: "Snapshot | None"
     stop_token: int | None = None
     logprob: TokenLogprob | None = None
 
