@@ -11,7 +11,7 @@ from server.api.errors import Refusal, failure
 
 ANONYMOUS = "anonymous"
 # Whoever watches the server needs no key; these say nothing of its conversations.
-OPEN_PATHS = frozenset({"/health", "/ready", "/version"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/version", "/docs"})
 
 
 class KeyRing:

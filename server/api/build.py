@@ -17,6 +17,7 @@ from server.api import (
     health,
     metrics,
     models,
+    reference,
     tokenizer,
 )
 from server.api.auth import Authentication, KeyRing
@@ -29,6 +30,18 @@ from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
 from server.api.traces import Traced
 from server.config import ServerSettings
 
+_PARTS = (
+    chat,
+    completions,
+    embeddings,
+    files,
+    batches,
+    models,
+    tokenizer,
+    health,
+    metrics,
+    reference,
+)
 _FORM_BYTES = 8192  # of an upload, beside the file
 
 
@@ -47,7 +60,7 @@ def build_api(
         middleware=_middleware(settings, context, max_file_bytes),
         exception_handlers=HANDLERS,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
-        # The usual pages load their scripts from elsewhere, which a private server must not do.
+        # The usual pages load their scripts from elsewhere; `reference` is a page that does not.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -55,7 +68,7 @@ def build_api(
     api.state.context = context
     api.state.origins = frozenset(settings.cors_origins)
     context.batches.call = Inside(api)
-    for part in (chat, completions, embeddings, files, batches, models, tokenizer, health, metrics):
+    for part in _PARTS:
         api.include_router(part.router)
     return api
 
