@@ -15,3 +15,8 @@ def priority_of(request: Request, asked: int | None) -> int:
     """A lower number comes first; what belongs to a batch begins at a later one."""
     base: int = getattr(request.state, "priority", 0)
     return base + (asked or 0)
+
+
+def is_inside(request: Request) -> bool:
+    """It comes from within the server, where only what belongs to a batch does."""
+    return hasattr(request.state, "priority")

@@ -159,7 +159,8 @@ class Batches:
         if batch.status == "in_progress":
             await self._answer(batch, run)
         if batch.status == "cancelling":
-            await run.give_up_rest("batch_cancelled")
+            if "in_progress" in batch.at:  # its file is known to be good
+                await run.give_up_rest("batch_cancelled")
             await self._finish(batch, "cancelled")
         elif batch.status == "finalizing":
             await self._finish(batch, "completed")

@@ -200,6 +200,19 @@ def test_a_batch_answers_what_the_api_answers(client: OpenAI) -> None:
         assert text == direct.choices[0].message.content
 
 
+def test_the_time_limit_of_a_request_is_none_of_a_batch(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    path = checkpoint(tmp_path_factory.mktemp("model"))
+    with (
+        served(path, server__request_timeout_s=0.01) as (url, _),
+        OpenAI(base_url=f"{url}/v1", api_key="key") as client,
+    ):
+        long = hello(max_tokens=100, logit_bias={"0": -100})
+        batch = ended(client, run(client, request("a", long)))
+        assert batch.usage.output_tokens == 100
+
+
 @pytest.mark.parametrize(
     ("endpoint", "body", "kind"),
     [

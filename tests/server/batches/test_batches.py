@@ -152,6 +152,16 @@ async def test_a_cancelled_batch_has_the_answers_it_has(setup: Setup) -> None:
         setup.batches.cancel("ann", batch.id)
 
 
+async def test_a_batch_that_is_cancelled_before_its_file_was_looked_at_has_nothing(
+    setup: Setup,
+) -> None:
+    file = setup.files.add("ann", io.BytesIO(b"{"), filename="in", purpose="batch")
+    batch = setup.batches.create("ann", ENDPOINT, file.id)
+    setup.batches.cancel("ann", batch.id)
+    await until(lambda: batch.ended)
+    assert (batch.status, batch.output_file_id, batch.error_file_id) == ("cancelled", None, None)
+
+
 async def test_a_batch_that_takes_too_long_expires(tmp_path: Path) -> None:
     setup = Setup(tmp_path, window_s=0.2)
     setup.server.held = {"p0", "p1", "p2"}
