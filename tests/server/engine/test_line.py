@@ -131,12 +131,15 @@ def test_one_of_the_same_priority_waits_for_its_turn() -> None:
 def test_the_latest_priority_gives_its_slot_away() -> None:
     one = engine(slots=2)
     one.submit(submit("later", priority=7, max_tokens=50))
-    one.submit(submit("sooner", priority=1, max_tokens=50))
-    steps(one, 2)
+    one.submit(submit("sooner", priority=1, prompt=(8, 9), max_tokens=50))
+    before = steps(one, 2)
     one.submit(submit("urgent"))
     events = one.step()
     assert tokens(events, "sooner")
     assert not tokens(events, "later")
+    everything = [*before, *events, *rest(one)]
+    assert tokens(everything, "sooner") == expected([8, 9], 50)
+    assert tokens(everything, "later") == expected([*PROMPT], 50)
 
 
 def test_answers_that_change_places_at_random_are_what_they_would_have_been() -> None:
