@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from server.api.constraint import ConstraintFields
 from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
 
 
@@ -65,6 +66,7 @@ class HonouredFields(ThinkingFields, ConstraintFields, SamplingFields):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessFields(Wire):

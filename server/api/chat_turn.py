@@ -22,7 +22,7 @@ _EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool, priority: int = 0
 ) -> TurnRequest:
     """What the chat service is asked.
 
@@ -40,6 +40,7 @@ def turn_request(
         thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
         constraint=asked_constraint(body),
+        priority=priority,
     )
 
 
