@@ -13,6 +13,7 @@ from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
+from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
@@ -47,11 +48,15 @@ class ServedModel:
         return "/".join(parts)
 
     def lay_out(
-        self, caller: str, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        caller: str,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
         """The segments of a caller's prompt, by the names this model's states have."""
         root = conversation_key(self.fingerprint, caller)
-        return self.template.lay_out(root, messages, thinking)
+        return self.template.lay_out(root, messages, thinking, toolbox)
 
     def encode(self, segment: Segment) -> list[int]:
         """Raises InvalidRequest, naming the message it belongs to."""
@@ -115,7 +120,8 @@ class ChatService:
                 param="n",
             )
         self._check_text(request.messages)
-        layout = self.model.lay_out(request.caller, request.messages, request.thinking)
+        toolbox = Toolbox.of(request)
+        layout = self.model.lay_out(request.caller, request.messages, request.thinking, toolbox)
         resumption = self._resume(layout.keys)
         pieces = self._pieces(layout.segments[resumption.segments :])
         prompt = self._prompt(layout, resumption, pieces)
@@ -163,6 +169,7 @@ class ChatService:
             boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
             key=layout.opening.key,
             phase=layout.phase,
+            calls=layout.calls,
         )
 
     async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
@@ -171,8 +178,10 @@ class ChatService:
         Fed again from the last boundary before it. None where the template has none at its end,
         or the server no room: a follow-up reads the answer then.
         """
+        toolbox = Toolbox.of(request)
         try:
-            history = self.model.lay_out(request.caller, (*request.messages, answer)).history
+            told = (*request.messages, answer)
+            history = self.model.lay_out(request.caller, told, toolbox=toolbox).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
@@ -233,7 +242,9 @@ class ChatService:
         template, tokenizer = self.model.template, self.model.tokenizer
         sampling = resolve(request.sampling, template.sampling)
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, template.stops, request.stop, layout.phase)
+            watcher = TextWatcher(
+                tokenizer, template.stops, request.stop, layout.phase, calls=layout.calls
+            )
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
 
     def _run(self, turn: Turn) -> None:
