@@ -63,7 +63,8 @@ class CallSplitter:
 
     def close(self) -> list[Piece]:
         """What was held back, for a text that ends here."""
-        if self._closing or (self.calls and not self._held.strip()):
+        after_call = self.calls and self.content_at == self._at
+        if self._closing or (after_call and not self._held.strip()):
             self._drop(len(self._held))
         return list(self._content(len(self._held)))
 
@@ -103,6 +104,7 @@ class CallSplitter:
         self.calls += 1
         self._closing = True
         self._drop(self._scanned)
+        self.content_at = self._at
 
     def _end_call(self) -> bool:
         """Take the closing mark away; False where it may still come."""
