@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from server.api.chat_message import conversation
 from server.api.chat_request import ChatCompletionRequest, ThinkingFields
+from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.tool_fields import asked_choice, asked_tools
@@ -28,7 +29,8 @@ def turn_request(
     """What the chat service is asked.
 
     Raises InvalidRequest for ids outside the vocabulary, for tools and results that do not fit
-    together, and where the model does not think, for a wish that it should.
+    together, for answers that are to be two things, and where the model does not think, for a
+    wish that it should.
     """
     tools = asked_tools(body)
     return TurnRequest(
@@ -45,6 +47,7 @@ def turn_request(
         tool_choice=asked_choice(body, tools),
         # The older form has a place for one call only.
         parallel_tool_calls=body.parallel_tool_calls is not False and not body.legacy,
+        constraint=asked_constraint(body),
     )
 
 

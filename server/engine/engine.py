@@ -115,11 +115,17 @@ class Engine:
             log.exception("a step over %d sequences failed", len(feeds))
             for request in {feed.sequence.request for feed in feeds}:
                 self._fail(request, "the computation of this answer failed")
-        for sequence in list(self._slots.sequences):
-            if sequence.ready and sequence in self._slots.sequences:
+        for sequence in self._advanceable():
+            if sequence in self._slots.sequences:
                 self._advance_safely(sequence)
         events, self._events = self._events, []
         return events
+
+    def _advanceable(self) -> list[Sequence]:
+        """Those with nothing left to feed. A slow mask holds back others only if all wait."""
+        ready = [s for s in self._slots.sequences if s.ready]
+        prompt = [s for s in ready if not s.waits_for_mask]
+        return prompt if prompt or len(ready) < self.occupied else ready
 
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
         samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
@@ -194,7 +200,8 @@ class Engine:
 
     def _sample(self, sequence: Sequence) -> None:
         assert sequence.logits is not None
-        token = sequence.sampler.sample(sequence.logits)
+        mask = sequence.matcher.mask() if sequence.matcher is not None else None
+        token = sequence.sampler.sample(sequence.logits, mask)
         logprob = score_sampled(sequence, token, self._forbidden)
         sequence.sampled += 1
         if token in sequence.submit.stop_ids:
@@ -209,7 +216,9 @@ class Engine:
             self._rewind(sequence, watched)
             return
         sequence.pending = (token,)
-        if len(sequence.generated) >= sequence.submit.max_tokens:
+        if sequence.matcher is not None and sequence.matcher.advance(token):
+            sequence.ending = Ending("stop", sequence.watcher.close())
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             sequence.ending = Ending("length", sequence.watcher.close())
 
     def _end(self, sequence: Sequence, ending: Ending) -> None:

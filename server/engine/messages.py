@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.engine.snapshot import Snapshot
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -66,12 +69,37 @@ class Watcher(Protocol):
         ...
 
 
+class Matcher(Protocol):
+    """What may come next in an answer that is constrained; one per branch.
+
+    Called in the engine thread, from the answer's first token on. Every method raises where the
+    answer can neither go on nor end.
+    """
+
+    @property
+    def ready(self) -> bool:
+        """mask() would not wait."""
+        ...
+
+    def mask(self) -> NDArray[np.int32]:
+        """Bits, int32 [ceil(V/32)], of the tokens that may come next; valid until advance().
+
+        Among them are those of `stop_ids` with which the answer may end here.
+        """
+        ...
+
+    def advance(self, token: int) -> bool:
+        """Go on behind a token of the answer; whether the answer is complete, and cannot go on."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One answer to a prompt."""
+    """One answer to a prompt, and what it must fit, if anything."""
 
     sampling: Sampling
     watcher: Watcher
+    matcher: Matcher | None = None
 
 
 @dataclass(frozen=True, slots=True)
