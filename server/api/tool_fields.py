@@ -95,9 +95,9 @@ def _check_names(places: dict[str, FunctionFields]) -> None:
 
 
 def _tool(function: FunctionFields, place: str) -> Tool:
-    schema = function.parameters
-    _check_schema(schema or {}, f"{place}.parameters")
-    return Tool(function.name, function.description or "", schema, bool(function.strict))
+    schema, param = function.parameters, f"{place}.parameters"
+    _check_schema(schema or {}, param)
+    return Tool(function.name, function.description or "", schema, bool(function.strict), param)
 
 
 def _check_schema(schema: dict[str, Any], param: str) -> None:

@@ -9,12 +9,11 @@ from functools import partial
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion import CompletionService
-from server.chat.constraint import GrammarCompiler, answer_grammar
+from server.chat.constraint import GrammarCompiler, answer_grammar, call_grammar
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
-from server.chat.thinking import Phase
 from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
@@ -127,8 +126,8 @@ class ChatService:
         self._check_text(request.messages)
         toolbox = Toolbox.of(request)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking, toolbox)
-        grammar = await self._grammar(request, layout.phase)
-        if grammar is not None and layout.phase == "start":
+        grammar = await self._grammar(request, toolbox, layout)
+        if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
         pieces = self._pieces(layout.segments[resumption.segments :])
@@ -246,21 +245,27 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    async def _grammar(self, request: TurnRequest, phase: Phase) -> Grammar | None:
+    async def _grammar(
+        self, request: TurnRequest, toolbox: Toolbox, layout: Layout
+    ) -> Grammar | None:
         """What the answer has to be, from its first token on."""
-        constraint = request.constraint
-        if constraint is None:
+        constraint, stops = request.constraint, self.model.template.stops
+        if layout.calls is not None and (toolbox.callable or constraint is None):
+            ask = partial(call_grammar, toolbox, layout.calls, layout.phase)
+            text, param = partial(ask, stops=stops, answer=constraint), "tools"
+        elif constraint is not None:
+            text, param = partial(answer_grammar, constraint, layout.phase), constraint.param
+        else:
             return None
-        text = partial(answer_grammar, constraint, phase)
-        return await self._grammars.compile(text, constraint.param)
+        return await self._grammars.compile(text, param)
 
     def _branches(
         self, request: TurnRequest, layout: Layout, grammar: Grammar | None
     ) -> Iterator[Branch]:
-        """The template's stop strings give way to a grammar, which says where an answer ends."""
+        """Where an answer has to be something, that alone says where it ends."""
         template, tokenizer = self.model.template, self.model.tokenizer
         sampling = resolve(request.sampling, template.sampling)
-        stops = template.stops if grammar is None else ()
+        stops = template.stops if request.constraint is None else ()
         for number in range(request.choices):
             watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
             matcher = grammar.matcher() if grammar is not None else None

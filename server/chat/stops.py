@@ -14,8 +14,8 @@ class TextWatcher:
 
     Text that may be the beginning of a stop string is held back until it is known not to be.
     White space at the beginning belongs to the template; it is not delivered, unless `trim` is
-    off. `stops` end what the model writes anywhere, `answer_stops` not within its thoughts and
-    calls, which are delivered too, with their marks.
+    off. `stops` end what the model writes, `answer_stops` not within its thoughts, and neither
+    within its calls; both are delivered too, with their marks.
     """
 
     def __init__(
@@ -32,8 +32,7 @@ class TextWatcher:
         self._stops = tuple(stops)
         self._answer_stops = tuple(answer_stops)
         self._thoughts = ThoughtSplitter(phase)
-        # Only where a stop string could be found in a call.
-        self._calls = CallSplitter(calls) if calls is not None and answer_stops else None
+        self._calls = CallSplitter(calls) if calls is not None else None
         self._decoder = TextDecoder()
         self._count = 0  # tokens seen
         self._text = ""  # decoded since the last clean boundary
@@ -70,12 +69,13 @@ class TextWatcher:
 
     def _sought(self, decided: int) -> Iterator[tuple[str, int, int]]:
         """Every stop string, and the part of the held text that it may lie in."""
+        start = self._delivered
+        if self._calls is not None and self._calls.called:
+            start = max(start, self._place(self._calls.content_at))
         for stop in self._stops:
-            yield stop, self._delivered, len(self._text)
+            yield stop, start, decided
         if self._thoughts.answer_at is not None:
-            start = max(self._delivered, self._thoughts.answer_at - self._forgotten)
-            if self._calls is not None:
-                start = max(start, self._place(self._calls.content_at))
+            start = max(start, self._thoughts.answer_at - self._forgotten)
             for stop in self._answer_stops:
                 yield stop, start, decided
 

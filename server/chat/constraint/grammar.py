@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.chat.constraint import bodies
-from server.chat.constraint.bodies import Body
 from server.chat.thinking import Phase
-from server.chat.types import Constraint, Tool
+from server.chat.types import Constraint
 
 _SPACE = "SPACE: /[ \\n]{1,2}/"
 _THOUGHT = "thought[lazy]: /(?s:.*)<\\/think>/"
 _TEXT = "TEXT: /(?s:.*)/"
 # What stands before the text that is asked for, by what the prompt has left to the model.
-_BEFORE: Mapping[Phase, str] = {
+BEFORE: Mapping[Phase, str] = {
     "start": "",
     "answer": "",
     "closing": '">"',
@@ -45,42 +44,9 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     enforced.
     """
     body = bodies.of(constraint, in_chat=phase is not None)
-    before = "" if phase is None else f"{_BEFORE[phase]} SPACE?"
+    before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
     rules = (f"start: {before} answer", f"answer: {body.rule}", *body.rules)
-    return _grammar(rules, body.parts, constraint.param)
-
-
-def call_grammar(
-    tools: Sequence[Tool],
-    phase: Phase,
-    *,
-    before: str,
-    after: str,
-    many: bool = True,
-    lazy: bool = False,
-    param: str = "tools",
-) -> GrammarText:
-    """Of an answer that calls one of `tools`, or with `many` several, on lines of their own.
-
-    A call is `{"name": …, "arguments": {…}}` between `before` and `after`, with arguments that
-    fit the tool's parameters. lazy: any text may come first, or be all there is, and only what
-    follows `before` is held to the form; otherwise the answer begins with a call. To allow some
-    tools only, give those. Raises InvalidRequest for parameters that cannot be enforced, naming
-    `{param}.{number}.function.parameters`.
-    """
-    calls = [_call(tool, f"{param}.{number}") for number, tool in enumerate(tools)]
-    rules = [f"call: {' | '.join(f'call{number}' for number in range(len(calls)))}"]
-    for number, call in enumerate(calls):
-        rules += [f"call{number}: {call.rule}", *call.rules]
-    opening, closing = quoted(before), quoted(after)
-    one = f"{opening} call {closing}"
-    start = f"{_BEFORE[phase]} SPACE? {one}" + (f' ("\\n" {one})*' if many else "")
-    if lazy:
-        held = f"prose SPACE? call {closing}"
-        rules += [f"prose[lazy]: /(?s:.*)/ {quoted(before.strip())}", "tail: TEXT"]
-        start = f"{_BEFORE[phase]} " + (f"({held})* tail" if many else f"(tail | {held})")
-    parts = [part for call in calls for part in call.parts]
-    return _grammar((f"start: {start}", *rules), parts, param)
+    return grammar_text(rules, body.parts, constraint.param)
 
 
 def quoted(text: str) -> str:
@@ -88,14 +54,10 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _call(tool: Tool, param: str) -> Body:
-    name = json.dumps(tool.name, ensure_ascii=False)
-    arguments = bodies.of_arguments(tool, f"{param}.function.parameters")
-    head = quoted(f'{{"name": {name}, "arguments": ')
-    return Body(f'{head} {arguments.rule} "}}"', arguments.rules, arguments.parts)
-
-
-def _grammar(rules: Sequence[str], parts: Sequence[Mapping[str, Any]], param: str) -> GrammarText:
+def grammar_text(
+    rules: Sequence[str], parts: Sequence[Mapping[str, Any]], param: str
+) -> GrammarText:
+    """The first rule is `start`; names of terminals that are used are defined."""
     used = " ".join(rules)
     terminals = {"SPACE": _SPACE, "thought": _THOUGHT, "TEXT": _TEXT}
     lark = "\n".join([*rules, *(rule for name, rule in terminals.items() if name in used)])

@@ -5,15 +5,17 @@ in which tools are listed; the rest is the same for all of them.
 """
 
 from server.chat.tools.arguments import canonical_arguments, parsed_arguments
-from server.chat.tools.form import FENCED, CallForm, ExpectedCalls
+from server.chat.tools.form import BETWEEN, FENCED, HEAD, CallForm, ExpectedCalls
 from server.chat.tools.listing import ToolListing
 from server.chat.tools.split import CallPiece, CallSplitter, ContentPiece, Piece
 from server.chat.tools.toolbox import NO_TOOLS, Toolbox
 from server.chat.tools.words import EXPLAINED, Worded, in_words
 
 __all__ = [
+    "BETWEEN",
     "EXPLAINED",
     "FENCED",
+    "HEAD",
     "NO_TOOLS",
     "CallForm",
     "CallPiece",

@@ -1,5 +1,6 @@
 """What a model says and what it calls, told apart in text that arrives in pieces."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,18 +31,21 @@ Piece = ContentPiece | CallPiece
 class CallSplitter:
     """Text in, content and calls out; the same, joined, however the text is cut.
 
-    A call is known to be one when it is whole; what only begins like one is content. White space
-    before a call, and the mark that closes it, are neither. What the prompt has of a call counts
-    as the text's beginning.
+    A call is known to be one when it is whole, or when its arguments begin and the model is held
+    to the form; what only begins like one is content. White space before a call, and the mark
+    that closes it, are neither. What the prompt has of a call counts as the text's beginning.
     """
 
     def __init__(self, expected: ExpectedCalls) -> None:
         self._form = expected.form
         self._names = expected.names
+        self._strict = expected.strict
+        self._begun = re.compile(expected.form.begun) if expected.held else None
         self._held = ""  # undecided
         self._at = -len(expected.begun)  # of it, in the text
         self._scanner: CallScanner | None = None
         self._scanned = 0  # characters of the held text
+        self._given: int | None = None  # characters of the arguments, once it is known to be a call
         self._closing = False  # a call has just ended
         self.calls = 0
         self.content_at = self._at  # where the content since the last call begins
@@ -53,9 +57,20 @@ class CallSplitter:
         return self._at + len(self._held)
 
     @property
+    def called(self) -> bool:
+        return self.calls > 0 or self._given is not None
+
+    @property
     def decided_to(self) -> int:
-        """How many characters of the text are known to be content or call."""
-        return self._at
+        """How many characters of the text are known to be no call's, or of one that is known."""
+        if self._closing or self._after_call:
+            return self._at
+        return self.read - len(self._held.lstrip())
+
+    @property
+    def _after_call(self) -> bool:
+        """Nothing was said since."""
+        return self.called and self.content_at == self._at
 
     def push(self, text: str) -> list[Piece]:
         self._held += text
@@ -63,15 +78,12 @@ class CallSplitter:
 
     def close(self) -> list[Piece]:
         """What was held back, for a text that ends here."""
-        after_call = self.calls and self.content_at == self._at
-        if self._closing or (after_call and not self._held.strip()):
+        if self._closing or (self._after_call and not self._held.strip()):
             self._drop(len(self._held))
         return list(self._content(len(self._held)))
 
     def _pieces(self) -> Iterator[Piece]:
-        while True:
-            if self._closing and not self._end_call():
-                return
+        while not self._closing or self._end_call():
             if self._scanner is None:
                 start = self._held.find(self._form.opening)
                 if start < 0:
@@ -79,32 +91,49 @@ class CallSplitter:
                     return
                 yield from self._content(len(self._held[:start].rstrip()))
                 self._scanner, self._scanned = CallScanner(self._names), self._opened()
-            whole = self._scan()
+            whole = self._scan(self._scanner)
+            if self._known(self._scanner, whole=whole is True):
+                yield from self._call(self._scanner)
             if whole is None:
                 return
-            yield from self._call() if whole else self._content(self._opened())
-            self._scanner = None
+            yield from self._end(whole)
 
-    def _scan(self) -> bool | None:
+    def _scan(self, scanner: CallScanner) -> bool | None:
         """Is the held text a call? None where that is not known yet."""
-        assert self._scanner is not None
         for char in self._held[self._scanned :]:
-            self._scanned += 1
-            if not self._scanner.push(char):
+            if not scanner.push(char):
                 return False
-            if self._scanner.done:
+            self._scanned += 1
+            if scanner.done:
                 return True
         return None
 
-    def _call(self) -> Iterator[Piece]:
-        scanner = self._scanner
-        assert scanner is not None
-        yield CallPiece(self.calls, "", scanner.name)
-        yield CallPiece(self.calls, scanner.arguments)
-        self.calls += 1
-        self._closing = True
+    def _known(self, scanner: CallScanner, *, whole: bool) -> bool:
+        """The scanned text is a call, as far as it is there."""
+        held = self._begun is not None and self._begun.match(self._held.lstrip()) is not None
+        if self._given is not None or (held and scanner.arguments):
+            return True
+        return whole and scanner.name not in self._strict
+
+    def _call(self, scanner: CallScanner) -> Iterator[Piece]:
+        """What is new of a call."""
+        if self._given is None:
+            self._given = 0
+            yield CallPiece(self.calls, "", scanner.name)
+        if len(scanner.arguments) > self._given:
+            yield CallPiece(self.calls, scanner.arguments[self._given :])
+            self._given = len(scanner.arguments)
         self._drop(self._scanned)
-        self.content_at = self._at
+        self._scanned, self.content_at = 0, self._at
+
+    def _end(self, whole: bool) -> Iterator[Piece]:
+        """Of a call, or of what was none."""
+        if self._given is None:
+            yield from self._content(self._opened())
+        else:
+            self.calls += 1
+            self._closing = whole
+        self._scanner = self._given = None
 
     def _end_call(self) -> bool:
         """Take the closing mark away; False where it may still come."""

@@ -26,14 +26,21 @@ class Toolbox:
         chosen = self.choice.names
         return tuple(tool for tool in self.tools if not chosen or tool.name in chosen)
 
+    @property
+    def required(self) -> bool:
+        return self.choice.mode == "required"
+
     def expected(self, form: CallForm, thinking: Thinking | None) -> ExpectedCalls | None:
-        """What a reader of the answer has to look for.
+        """What a reader of the answer has to look for, where there are tools.
 
         An answer that has to call begins with that in its prompt, unless a thought comes before.
         """
+        if not self.tools:
+            return None
+        begun = form.opening if self.required and thinking in {None, "none"} else ""
         names = frozenset(tool.name for tool in self.callable)
-        at_once = self.choice.mode == "required" and thinking in {None, "none"}
-        return ExpectedCalls(form, names, form.opening if at_once else "") if names else None
+        strict = frozenset(tool.name for tool in self.callable if tool.strict)
+        return ExpectedCalls(form, names, begun, held=True, strict=strict)
 
 
 NO_TOOLS = Toolbox()

@@ -74,19 +74,37 @@ async def test_thoughts_come_before_the_call_and_may_hold_one() -> None:
         assert answer.end.reasoning_tokens > 0
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"tools": (Tool("time"),)},
-        {"tools": TOOLS, "tool_choice": ToolChoice("none")},
-        {"tools": TOOLS, "tool_choice": ToolChoice("auto", ("time",))},
-    ],
-)
-async def test_what_may_not_be_called_is_content(options: dict[str, Any]) -> None:
+async def test_without_tools_a_call_is_content() -> None:
     async with writing(CALL) as server:
-        answer = await server.ask(ASKED, **options, **LONG)
+        answer = await server.ask(ASKED, **LONG)
         assert (answer.text, answer.calls, answer.reason) == (CALL, [], "stop")
+
+
+async def test_where_nothing_may_be_called_no_call_is_begun() -> None:
+    async with writing(f"Well. {CALL}") as server:
+        choice = ToolChoice("none")
+        answer = await server.ask(ASKED, tools=TOOLS, tool_choice=choice, **LONG)
+        assert answer.text.startswith("Well. ```jso")
+        assert "```json" not in answer.text
+        assert (answer.calls, answer.reason) == ([], "stop")
+
+
+@pytest.mark.parametrize(
+    "choice", [ToolChoice("auto", ("time",)), ToolChoice("required", ("time",))]
+)
+async def test_a_call_that_was_begun_is_of_a_tool_that_may_be_called(choice: ToolChoice) -> None:
+    async with writing(CALL) as server:
+        answer = await server.ask(ASKED, tools=TOOLS, tool_choice=choice, **LONG)
+        assert [(call.name, call.arguments) for call in answer.calls[:1]] == [("time", "{}")]
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), REQUIRED])
+async def test_one_call_is_the_most_where_they_are_not_parallel(choice: ToolChoice) -> None:
+    async with writing(f"{CALL}\n{OTHER}") as server:
+        options = {"tools": TOOLS, "tool_choice": choice, "parallel_tool_calls": False}
+        answer = await server.ask(ASKED, **options, **LONG)
+        assert [call.name for call in answer.calls] == ["weather"]
+        assert (answer.text, answer.reason) == ("", "tool_calls")
 
 
 async def test_the_listed_tools_do_not_depend_on_the_choice() -> None:
@@ -125,7 +143,7 @@ async def test_a_result_costs_its_own_words_only(script: str, arguments: str) ->
 
 
 async def test_the_state_remembers_a_call_as_the_model_wrote_it() -> None:
-    written = '```json\n{ "name":"weather",\n "arguments" : {"city":"Rome"} }```'
+    written = '```json\n{\n"name":"weather",\n "arguments" : {"city":"Rome"} }```'
     async with writing(written) as server:
         first = await server.ask(ASKED, tools=TOOLS, **LONG)
         assert first.calls[0].arguments == '{"city":"Rome"}'

@@ -23,8 +23,8 @@ class Read:
     calls: list[tuple[str, str]] = field(default_factory=list)
 
 
-def expected(form: CallForm = FENCED, begun: str = "") -> ExpectedCalls:
-    return ExpectedCalls(form, NAMES, begun)
+def expected(form: CallForm = FENCED, begun: str = "", *, held: bool = False) -> ExpectedCalls:
+    return ExpectedCalls(form, NAMES, begun, held)
 
 
 def read(calls: ExpectedCalls, *parts: str) -> Read:
@@ -45,7 +45,6 @@ def read(calls: ExpectedCalls, *parts: str) -> Read:
                 assert arguments
                 name, before = found.calls[index]
                 found.calls[index] = name, before + arguments
-    assert splitter.calls == len(found.calls)
     return found
 
 
@@ -153,10 +152,43 @@ def texts(draw: st.DrawFn) -> list[str]:
 
 
 @PROPERTY
-@given(texts(), st.sampled_from(["", "```json"]))
-def test_pieces_say_what_the_whole_says(parts: list[str], begun: str) -> None:
-    whole = read(expected(begun=begun), "".join(parts))
-    assert read(expected(begun=begun), *parts) == whole
+@given(texts(), st.sampled_from(["", "```json"]), st.booleans())
+def test_pieces_say_what_the_whole_says(parts: list[str], begun: str, held: bool) -> None:
+    calls = expected(begun=begun, held=held)
+    assert read(calls, *parts) == read(calls, "".join(parts))
+
+
+@PROPERTY
+@given(st.lists(st.tuples(st.sampled_from(["f", "g"]), OBJECTS), min_size=1, max_size=3))
+def test_a_call_is_the_same_whether_it_is_given_at_once_or_as_it_comes(
+    given: list[tuple[str, Any]],
+) -> None:
+    text = "Well:\n" + "\n".join(FENCED.call(name, json.dumps(one)) for name, one in given)
+    assert read(expected(held=True), *text) == read(expected(), text)
+
+
+def test_arguments_come_as_they_are_written_where_the_form_is_sure() -> None:
+    splitter = CallSplitter(expected(held=True))
+    pieces = [
+        splitter.push(part) for part in ('```json\n{"name": "f", "argu', 'ments": {"a', '": 1')
+    ]
+    assert pieces == [[], [CallPiece(0, "", "f"), CallPiece(0, '{"a')], [CallPiece(0, '": 1')]]
+    assert splitter.close() == []
+
+
+def test_arguments_wait_for_the_end_in_another_form() -> None:
+    text = '```json\n{\n  "name": "f",\n  "arguments": {"a": 1'
+    assert CallSplitter(expected(held=True)).push(text) == []
+    assert read(expected(held=True), text) == Read(text)
+    assert read(expected(held=True), text + "}}") == Read("", [("f", '{"a": 1}')])
+
+
+def test_a_strict_tool_is_called_only_in_the_form_that_is_held_to() -> None:
+    strict = ExpectedCalls(FENCED, NAMES, held=True, strict=frozenset("f"))
+    text = '```json\n{\n "name": "f", "arguments": {"a": 1}}\n```'
+    assert read(strict, text) == Read(text)
+    assert read(strict, text.replace('"f"', '"g"')).calls == [("g", '{"a": 1}')]
+    assert read(strict, text.replace("{\n ", "{")).calls == [("f", '{"a": 1}')]
 
 
 @PROPERTY
