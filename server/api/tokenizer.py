@@ -20,7 +20,7 @@ from server.api.strict_json import JsonRoute
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
 from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.service import ServedModel
-from server.chat.tools import Toolbox
+from server.chat.tools import toolbox
 from server.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["tokenizer"])
@@ -134,10 +134,10 @@ def _chat_ids(model: ServedModel, body: TokenizeBody, caller: str) -> list[int]:
     messages = conversation(body.messages or ())
     thinking = asked_thinking(body, thinks=model.template.thinks)
     tools = asked_tools(body)
-    toolbox = Toolbox(tools, asked_choice(body, tools))
-    layout = model.lay_out(caller, messages, thinking, toolbox)
+    offered = toolbox(tools, asked_choice(body, tools))
+    layout = model.lay_out(caller, messages, thinking, offered)
     alone = body.add_generation_prompt is False
-    segments = model.template.told(messages, layout, toolbox) if alone else layout.segments
+    segments = model.template.told(messages, layout, offered) if alone else layout.segments
     return [id for segment in segments for id in model.encode(segment)]
 
 

@@ -14,7 +14,7 @@ from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
-from server.chat.tools import NO_TOOLS, Toolbox
+from server.chat.tools import NO_TOOLS, Toolbox, toolbox
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
@@ -124,9 +124,9 @@ class ChatService:
                 param="n",
             )
         self._check_text(request.messages)
-        toolbox = Toolbox.of(request)
-        layout = self.model.lay_out(request.caller, request.messages, request.thinking, toolbox)
-        grammar = await self._grammar(request, toolbox, layout)
+        tools = _toolbox(request)
+        layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
+        grammar = await self._grammar(request, tools, layout)
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
@@ -185,10 +185,9 @@ class ChatService:
         Fed again from the last boundary before it. None where the template has none at its end,
         or the server no room: a follow-up reads the answer then.
         """
-        toolbox = Toolbox.of(request)
         try:
             told = (*request.messages, answer)
-            history = self.model.lay_out(request.caller, told, toolbox=toolbox).history
+            history = self.model.lay_out(request.caller, told, toolbox=_toolbox(request)).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
@@ -246,12 +245,12 @@ class ChatService:
             )
 
     async def _grammar(
-        self, request: TurnRequest, toolbox: Toolbox, layout: Layout
+        self, request: TurnRequest, tools: Toolbox, layout: Layout
     ) -> Grammar | None:
         """What the answer has to be, from its first token on."""
         constraint, stops = request.constraint, self.model.template.stops
-        if layout.calls is not None and (toolbox.callable or constraint is None):
-            ask = partial(call_grammar, toolbox, layout.calls, layout.phase)
+        if layout.calls is not None:
+            ask = partial(call_grammar, tools, layout.calls, layout.phase)
             text, param = partial(ask, stops=stops, answer=constraint), "tools"
         elif constraint is not None:
             text, param = partial(answer_grammar, constraint, layout.phase), constraint.param
@@ -276,3 +275,7 @@ class ChatService:
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+def _toolbox(request: TurnRequest) -> Toolbox:
+    return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)

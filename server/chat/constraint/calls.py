@@ -1,7 +1,6 @@
 """What an answer beside tools has to be, as a grammar for llguidance."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 
 from server.chat.constraint import bodies
@@ -12,7 +11,6 @@ from server.chat.tools import BETWEEN, HEAD, ExpectedCalls, Toolbox
 from server.chat.types import Constraint
 
 _PARAM = "tools"
-_ANY = "(?s:.*)"
 
 
 def call_grammar(
@@ -23,16 +21,13 @@ def call_grammar(
     stops: Sequence[str] = (),
     answer: Constraint | None = None,
 ) -> GrammarText:
-    """Of an answer that has to call tools, may call them, or must not.
+    """Of an answer that has to call tools, or may.
 
     One that has to begins with a call. One that may can hold any text, in which what follows the
-    beginning of a call is held to its form; with `answer`, it is a call or what that says. Where
-    none may be called, the mark of a call is never written. stops: what may follow the last call,
-    besides the end. Raises InvalidRequest for what cannot be enforced.
+    beginning of a call is held to its form; with `answer`, it is calls or what that says. stops:
+    what may follow the last call, besides the end. Raises InvalidRequest for what cannot be
+    enforced.
     """
-    if not toolbox.callable:
-        text = f"TEXT & ~/{_ANY}{_literal(expected.form.opening)}{_ANY}/"
-        return grammar_text((f"start: {BEFORE[phase]} SILENT", f"SILENT: {text}"), (), _PARAM)
     tails = [_tail(toolbox, number, expected) for number in range(len(toolbox.callable))]
     wanted = None if toolbox.required or answer is None else bodies.of(answer, in_chat=True)
     more = '("\\n" call)*' if toolbox.parallel else ""
@@ -74,10 +69,5 @@ def _text_rules(wanted: Body | None, expected: ExpectedCalls) -> Iterator[str]:
     if wanted is not None:
         yield f"answer: {wanted.rule}"
         yield from wanted.rules
-    yield f"begun[lazy]: /{_ANY}{expected.form.begun}/"
+    yield f"begun[lazy]: /(?s:.*){expected.form.begun}/"
     yield "text: TEXT"
-
-
-def _literal(text: str) -> str:
-    """A text as a regular expression between slashes."""
-    return re.escape(text).replace("/", r"\/")

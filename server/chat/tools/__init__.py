@@ -8,7 +8,7 @@ from server.chat.tools.arguments import canonical_arguments, parsed_arguments
 from server.chat.tools.form import BETWEEN, FENCED, HEAD, CallForm, ExpectedCalls
 from server.chat.tools.listing import ToolListing
 from server.chat.tools.split import CallPiece, CallSplitter, ContentPiece, Piece
-from server.chat.tools.toolbox import NO_TOOLS, Toolbox
+from server.chat.tools.toolbox import NO_TOOLS, Toolbox, toolbox
 from server.chat.tools.words import EXPLAINED, Worded, in_words
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "canonical_arguments",
     "in_words",
     "parsed_arguments",
+    "toolbox",
 ]

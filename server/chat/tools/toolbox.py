@@ -1,41 +1,29 @@
 """What a turn may call, and whether it has to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from server.chat.tools.form import CallForm, ExpectedCalls
-from server.chat.types import Thinking, Tool, ToolChoice, TurnRequest
+from server.chat.types import Thinking, Tool, ToolChoice
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """parallel: an answer may have several calls."""
+    """tools: those that the model is told of. callable: those of them that it may call.
+
+    parallel: an answer may have several calls.
+    """
 
     tools: tuple[Tool, ...] = ()
-    choice: ToolChoice = field(default_factory=ToolChoice)
+    callable: tuple[Tool, ...] = ()
+    required: bool = False
     parallel: bool = True
 
-    @classmethod
-    def of(cls, request: TurnRequest) -> "Toolbox":
-        return cls(request.tools, request.tool_choice, request.parallel_tool_calls)
-
-    @property
-    def callable(self) -> tuple[Tool, ...]:
-        """Those that may be called; all of them are listed, so that a state is found again."""
-        if self.choice.mode == "none":
-            return ()
-        chosen = self.choice.names
-        return tuple(tool for tool in self.tools if not chosen or tool.name in chosen)
-
-    @property
-    def required(self) -> bool:
-        return self.choice.mode == "required"
-
     def expected(self, form: CallForm, thinking: Thinking | None) -> ExpectedCalls | None:
-        """What a reader of the answer has to look for, where there are tools.
+        """What a reader of the answer has to look for.
 
         An answer that has to call begins with that in its prompt, unless a thought comes before.
         """
-        if not self.tools:
+        if not self.callable:
             return None
         begun = form.opening if self.required and thinking in {None, "none"} else ""
         names = frozenset(tool.name for tool in self.callable)
@@ -44,3 +32,11 @@ class Toolbox:
 
 
 NO_TOOLS = Toolbox()
+
+
+def toolbox(tools: tuple[Tool, ...], choice: ToolChoice, *, parallel: bool = True) -> Toolbox:
+    """A model that may call none is not told of any; where it may call some, of all."""
+    if choice.mode == "none" or not tools:
+        return NO_TOOLS
+    callable = tuple(tool for tool in tools if not choice.names or tool.name in choice.names)
+    return Toolbox(tools, callable, choice.mode == "required", parallel)

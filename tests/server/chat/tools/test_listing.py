@@ -16,7 +16,7 @@ from models.gosling.dialogues.toolbox import Tool as TrainedTool
 from models.gosling.dialogues.tools import system_text
 from models.gosling.render import segments
 from server.chat.template import G1
-from server.chat.tools import NO_TOOLS, CallPiece, CallSplitter, Toolbox
+from server.chat.tools import NO_TOOLS, CallPiece, CallSplitter, toolbox
 from server.chat.tools.listing import tool_line
 from server.chat.types import Message, Tool, ToolCall, ToolChoice
 
@@ -118,14 +118,14 @@ def test_the_prompt_is_the_one_the_bundled_model_was_trained_on(seed: int) -> No
         for segment in segments(Dialogue(found.messages, found.ability))
     ]
     talk = asked(found, system_text(tools))
-    layout = G1.lay_out(b"root", talk, toolbox=Toolbox(tuple(map(declared, tools))))
+    layout = G1.lay_out(b"root", talk, toolbox=toolbox(tuple(map(declared, tools)), ToolChoice()))
     assert [segment.text for segment in layout.history] == wanted
 
 
 def test_a_required_call_begins_as_it_did_in_training() -> None:
     talk = (Trained("user", "Go"), Trained("assistant", f"```json\n{CALL}\n```"))
     *_, header, body = segments(Dialogue(talk, "tools", forced=True))
-    required = Toolbox((Tool("f"),), ToolChoice("required"))
+    required = toolbox((Tool("f"),), ToolChoice("required"))
     layout = G1.lay_out(b"root", (Message("user", "Go"),), toolbox=required)
     assert layout.opening.text == header.text
     assert layout.calls is not None
