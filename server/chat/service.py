@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion import CompletionService
-from server.chat.constraint import GrammarCompiler, answer_grammar, call_grammar
+from server.chat.constraint import TOOLS, GrammarCompiler, GrammarText, answer_grammar, call_grammar
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
@@ -251,12 +251,20 @@ class ChatService:
         constraint, stops = request.constraint, self.model.template.stops
         if layout.calls is not None:
             ask = partial(call_grammar, tools, layout.calls, layout.phase)
-            text, param = partial(ask, stops=stops, answer=constraint), "tools"
-        elif constraint is not None:
-            text, param = partial(answer_grammar, constraint, layout.phase), constraint.param
-        else:
+            return await self._call_grammar(partial(ask, stops=stops, answer=constraint))
+        if constraint is None:
             return None
-        return await self._grammars.compile(text, param)
+        text = partial(answer_grammar, constraint, layout.phase)
+        return await self._grammars.compile(text, constraint.param)
+
+    async def _call_grammar(self, text: Callable[..., GrammarText]) -> Grammar:
+        """Schemas that are too much together are left out where no tool is strict about them."""
+        try:
+            return await self._grammars.compile(text, TOOLS)
+        except InvalidRequest as error:
+            if error.param != TOOLS:
+                raise
+        return await self._grammars.compile(partial(text, loose=True), TOOLS)
 
     def _branches(
         self, request: TurnRequest, layout: Layout, grammar: Grammar | None

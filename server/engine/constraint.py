@@ -21,10 +21,11 @@ Mask = NDArray[np.int32]
 _WORKERS = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="masks")
 _SPECIAL = b"\xff"  # marks a token that no text spells
 _WHOLE = frozenset({"NoExtension", "NoExtensionBias", "EndOfSentence"})
+# What one step of a hostile grammar may cost: some 15 ms, where an ordinary one takes microseconds.
 _LIMITS = llguidance.LLParserLimits(
-    initial_lexer_fuel=500_000,  # 10 ms of building
-    step_lexer_fuel=100_000,  # 7 ms of a mask
-    step_max_items=20_000,
+    initial_lexer_fuel=500_000,
+    step_lexer_fuel=100_000,
+    step_max_items=4_000,
     max_lexer_states=50_000,  # of about 2 kB
     max_grammar_size=200_000,
     verbose_errors=False,  # errors repeat no text
@@ -50,11 +51,17 @@ class Vocabulary:
         self.tokenizer = llguidance.LLTokenizer(_TokenTable(tokenizer, vocab_size))  # type: ignore[arg-type]
 
     def compile(self, source: str) -> "Grammar":
-        """A grammar in llguidance's JSON form. Raises GrammarError."""
-        matcher = llguidance.LLMatcher(self.tokenizer, source, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise GrammarError(_one_line(matcher.get_error()))
-        return Grammar(matcher, self.words)
+        """A grammar in llguidance's JSON form, that a text can begin. Raises GrammarError."""
+        start = llguidance.LLMatcher(self.tokenizer, source, log_level=0, limits=_LIMITS)
+        if start.is_error():
+            raise GrammarError(_one_line(start.get_error()))
+        grammar = Grammar(start, self.words)
+        try:
+            if not grammar.matcher().mask().any():
+                raise GrammarError("no text fits it")
+        except ConstraintBroken:
+            raise GrammarError("it is too complex, or no text fits it") from None
+        return grammar
 
 
 class Grammar:

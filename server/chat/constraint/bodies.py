@@ -65,13 +65,15 @@ def of(constraint: Constraint, *, in_chat: bool) -> Body:
             )
 
 
-def of_arguments(tool: Tool, number: int) -> Body:
+def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
     """The arguments of a call, an object without keys that the schema leaves unsaid.
 
     A schema that cannot be enforced is refused for a strict tool; any other's arguments are then
-    an object of whatever.
+    an object of whatever, as with `loose` they always are.
     """
     name = f"arguments_{number}"
+    if loose and not tool.strict:
+        return _json({"type": "object"}, name)
     try:
         schema = checked_schema(_closed(tool.parameters), tool.param)
     except InvalidRequest as error:

@@ -5,12 +5,18 @@ from collections.abc import Iterator, Sequence
 
 from server.chat.constraint import bodies
 from server.chat.constraint.bodies import Body
-from server.chat.constraint.grammar import BEFORE, GrammarText, grammar_text, quoted
+from server.chat.constraint.grammar import (
+    BEFORE,
+    GrammarText,
+    alone_source,
+    grammar_source,
+    quoted,
+)
 from server.chat.thinking import Phase
 from server.chat.tools import BETWEEN, HEAD, ExpectedCalls, Toolbox
 from server.chat.types import Constraint
 
-_PARAM = "tools"
+TOOLS = "tools"
 
 
 def call_grammar(
@@ -20,15 +26,19 @@ def call_grammar(
     *,
     stops: Sequence[str] = (),
     answer: Constraint | None = None,
+    loose: bool = False,
 ) -> GrammarText:
     """Of an answer that has to call tools, or may.
 
     One that has to begins with a call. One that may can hold any text, in which what follows the
     beginning of a call is held to its form; with `answer`, it is calls or what that says. stops:
-    what may follow the last call, besides the end. Raises InvalidRequest for what cannot be
-    enforced.
+    what may follow the last call, besides the end. loose: arguments of tools that are not strict
+    are any object. Raises InvalidRequest for what cannot be enforced.
     """
-    tails = [_tail(toolbox, number, expected) for number in range(len(toolbox.callable))]
+    arguments = [
+        bodies.of_arguments(tool, number, loose=loose)
+        for number, tool in enumerate(toolbox.callable)
+    ]
     wanted = None if toolbox.required or answer is None else bodies.of(answer, in_chat=True)
     more = '("\\n" call)*' if toolbox.parallel else ""
     end = f"({' | '.join(map(quoted, stops))})?" if stops else ""
@@ -38,30 +48,27 @@ def call_grammar(
         start = f"SPACE? (answer | call {more} {end})"
     else:
         start = "(begun tail)* text" if toolbox.parallel else f"(text | begun tail {end})"
-    parts = [part for body in (*tails, *([wanted] if wanted else ())) for part in body.parts]
-    rules = (f"start: {BEFORE[phase]} {start}", *_call_rules(tails, expected))
-    return grammar_text((*rules, *_text_rules(wanted, expected)), parts, _PARAM)
+    asked = [*arguments, *([wanted] if wanted else ())]
+    rules = [f"start: {BEFORE[phase]} {start}", *_call_rules(toolbox, arguments, expected)]
+    source = grammar_source(
+        (*rules, *_text_rules(wanted, expected)), [part for body in asked for part in body.parts]
+    )
+    return GrammarText(source, TOOLS, tuple(map(alone_source, asked)))
 
 
-def _tail(toolbox: Toolbox, number: int, expected: ExpectedCalls) -> Body:
-    """What follows the head in a call of one tool."""
-    tool = toolbox.callable[number]
-    arguments = bodies.of_arguments(tool, number)
-    name = json.dumps(tool.name, ensure_ascii=False)[1:]  # its first quote belongs to the head
-    close = quoted("}" + expected.form.after)
-    rule = f"{quoted(name + BETWEEN)} {arguments.rule} {close}"
-    return Body(rule, arguments.rules, arguments.parts)
-
-
-def _call_rules(tails: Sequence[Body], expected: ExpectedCalls) -> Iterator[str]:
-    """first: what is left of a call that the prompt may have begun."""
+def _call_rules(
+    toolbox: Toolbox, arguments: Sequence[Body], expected: ExpectedCalls
+) -> Iterator[str]:
+    """first: what is left of a call that the prompt may have begun. tail: what follows the head."""
     before = expected.form.before.lstrip()
     left = before.removeprefix(expected.begun).lstrip()
     yield f"call: {quoted(before + HEAD)} tail"
     yield f"first: {quoted(left + HEAD)} tail"
-    yield f"tail: {' | '.join(f'tail{number}' for number in range(len(tails)))}"
-    for number, body in enumerate(tails):
-        yield f"tail{number}: {body.rule}"
+    yield f"tail: {' | '.join(f'tail{number}' for number in range(len(arguments)))}"
+    close = quoted("}" + expected.form.after)
+    for number, (tool, body) in enumerate(zip(toolbox.callable, arguments, strict=True)):
+        name = json.dumps(tool.name, ensure_ascii=False)[1:]  # its first quote is the head's
+        yield f"tail{number}: {quoted(name + BETWEEN)} {body.rule} {close}"
         yield from body.rules
 
 

@@ -62,6 +62,8 @@ class GrammarCompiler:
             raise InvalidRequest(f"{text.param} {what}.", param=text.param, code=INVALID)
         vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
         try:
+            for part in text.alone:
+                vocabulary.compile(part)
             return vocabulary.compile(text.source)
         except GrammarError as error:
             message = f"{text.param} cannot be enforced: {error}."

@@ -8,7 +8,7 @@ from typing import Any
 Resolve = Callable[[str], Any]  # a reference to its schema, None where there is none
 
 _DEEPEST = 8
-_PATIENCE = 50_000  # comparisons, after which nothing is certain any more
+_PATIENCE = 200_000  # comparisons, after which nothing is certain any more
 _EVERY_TYPE = frozenset({"null", "boolean", "number", "string", "array", "object"})
 _OF_PYTHON: Mapping[type, str] = {
     type(None): "null",
@@ -24,8 +24,18 @@ _OF_PYTHON: Mapping[type, str] = {
 def overlapping(options: Sequence[Any], resolve: Resolve) -> tuple[int, int] | None:
     """The first two options that some value may fit both of."""
     judge = _Judge(resolve)
-    pairs = combinations(enumerate(options), 2)
-    return next(((m, n) for (m, a), (n, b) in pairs if not judge.disjoint(a, b)), None)
+    for (m, a), (n, b) in combinations(enumerate(options), 2):
+        try:
+            certain = judge.disjoint(a, b)
+        except _TooMuchError:
+            certain = False
+        if not certain:
+            return m, n
+    return None
+
+
+class _TooMuchError(Exception):
+    """It would take too long to find out."""
 
 
 class _Judge:
@@ -38,7 +48,7 @@ class _Judge:
     def disjoint(self, a: Any, b: Any, depth: int = 0) -> bool:
         if a is False or b is False:
             return True
-        if depth > _DEEPEST or self._left <= 0:
+        if depth > _DEEPEST:
             return False
         these, those = list(self._demands(a)), list(self._demands(b))
         return (
@@ -47,10 +57,15 @@ class _Judge:
             or any(self._all_disjoint(y, a, depth) for y in those)
         )
 
+    def _spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuchError
+
     def _demands(self, schema: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
         """Schemas that a value of `schema` fits all of."""
-        self._left -= 1
-        if not isinstance(schema, dict) or depth > _DEEPEST or self._left <= 0:
+        self._spend()
+        if not isinstance(schema, dict) or depth > _DEEPEST:
             return
         yield schema
         parts = schema.get("allOf", [])
@@ -67,7 +82,7 @@ class _Judge:
         return all(self.disjoint(choice, other, depth + 1) for choice in choices)
 
     def _pair(self, a: Mapping[str, Any], b: Mapping[str, Any], depth: int) -> bool:
-        self._left -= 1
+        self._spend()
         common = _types(a) & _types(b)
         if not common:
             return True

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.chat.constraint import bodies
+from server.chat.constraint.bodies import Body
 from server.chat.thinking import Phase
 from server.chat.types import Constraint
 
@@ -29,10 +30,15 @@ BEFORE: Mapping[Phase, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GrammarText:
-    """A grammar in llguidance's JSON form; param: the request's field to blame for it."""
+    """A grammar in llguidance's JSON form; param: the request's field to blame for it.
+
+    alone: grammars of what it asks for without what may stand before it, for which a text has to
+    be possible too.
+    """
 
     source: str
     param: str
+    alone: tuple[str, ...] = ()
 
 
 def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> GrammarText:
@@ -45,8 +51,9 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     """
     body = bodies.of(constraint, in_chat=phase is not None)
     before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
-    rules = (f"start: {before} answer", f"answer: {body.rule}", *body.rules)
-    return grammar_text(rules, body.parts, constraint.param)
+    rules = (f"start: {before} {body.rule}", *body.rules)
+    alone = (alone_source(body),) if before else ()
+    return GrammarText(grammar_source(rules, body.parts), constraint.param, alone)
 
 
 def quoted(text: str) -> str:
@@ -54,11 +61,14 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def grammar_text(
-    rules: Sequence[str], parts: Sequence[Mapping[str, Any]], param: str
-) -> GrammarText:
+def alone_source(body: Body) -> str:
+    """A grammar of this and nothing else."""
+    return grammar_source((f"start: {body.rule}", *body.rules), body.parts)
+
+
+def grammar_source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:
     """The first rule is `start`; names of terminals that are used are defined."""
     used = " ".join(rules)
     terminals = {"SPACE": _SPACE, "thought": _THOUGHT, "TEXT": _TEXT}
     lark = "\n".join([*rules, *(rule for name, rule in terminals.items() if name in used)])
-    return GrammarText(json.dumps({"grammars": [{"lark_grammar": lark}, *parts]}), param)
+    return json.dumps({"grammars": [{"lark_grammar": lark}, *parts]})

@@ -17,6 +17,15 @@ _CLASSES: Mapping[str, str] = {
     "s": r"[ \t\n\r\f\v]",
     "S": r"[^\p{White_Space}\x{1C}-\x{1F}\x{FEFF}]",
 }
+# Within a negated class, where what is named is what must not be there.
+_WIDE_CLASSES: Mapping[str, str] = {
+    "d": r"\p{Nd}",
+    "D": "[^0-9]",
+    "w": r"\p{Alphabetic}\p{M}\p{N}\p{Pc}\x{200C}\x{200D}",
+    "W": "[^0-9A-Za-z_]",
+    "s": r"\p{White_Space}\x{1C}-\x{1F}\x{FEFF}",
+    "S": r"[^ \t\n\r\f\v]",
+}
 _DOT = r"[^\n\r\x{2028}\x{2029}]"
 _HEX_DIGITS: Mapping[str, int] = {"x": 2, "u": 4}
 _REFUSED: Mapping[str, str] = {
@@ -93,7 +102,7 @@ class _Translation:
     def _piece(self, char: str) -> str:
         match char:
             case "\\":
-                return self._escape(in_class=False)
+                return self._escape(_CLASSES)
             case "[":
                 return self._class()
             case "(":
@@ -130,7 +139,7 @@ class _Translation:
         while (char := self._take()) not in {None, "]"}:
             assert char is not None
             if char == "\\":
-                parts.append(self._escape(in_class=True))
+                parts.append(self._escape(_WIDE_CLASSES if negated else _CLASSES, in_class=True))
             elif char in "[&~/":
                 parts.append(f"\\x{ord(char):02X}")
             elif char == "-" and self._peek() == "-":
@@ -140,7 +149,7 @@ class _Translation:
                 parts.append(char)
         return "".join(parts) + "]"
 
-    def _escape(self, *, in_class: bool) -> str:
+    def _escape(self, classes: Mapping[str, str], *, in_class: bool = False) -> str:
         char = self._take()
         if char is None:
             raise RegexError("it ends in a backslash")
@@ -149,7 +158,7 @@ class _Translation:
         if char in _REFUSED:
             raise RegexError(_REFUSED[char])
         kept = char in "nrtfv" or (char in "pP" and self._peek() == "{")
-        return f"\\{char}" if kept else _CLASSES.get(char) or self._character(char)
+        return f"\\{char}" if kept else classes.get(char) or self._character(char)
 
     def _character(self, char: str) -> str:
         """What an escape stands for that means one character."""

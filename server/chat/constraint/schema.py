@@ -12,11 +12,13 @@ from urllib.parse import unquote
 
 from server.chat.constraint.disjoint import overlapping
 from server.chat.constraint.keywords import ANNOTATIONS, REFUSED
+from server.chat.constraint.meetings import meeting_patterns
 from server.chat.constraint.problems import Place, invalid, unsupported
 from server.chat.constraint.readers import READERS, Found
 
 _DEEPEST = 64
 _MOST = 5_000  # schemas in a schema
+_MOST_MEETING = 10  # patterns; the time that llguidance takes for them doubles with each
 
 Schema = dict[str, Any] | bool
 
@@ -46,9 +48,12 @@ class _Walk:
         while self._pending:
             name, target, place = self._pending.pop()
             definitions[name] = self.read(target, place, 0)
-        if isinstance(copied, bool) or not definitions:
+        if isinstance(copied, bool):
             return copied
-        return {**copied, "$defs": definitions}
+        if meeting_patterns(copied, definitions) > _MOST_MEETING:
+            why = f"more than {_MOST_MEETING} patterns and lengths may have to hold for one string"
+            raise unsupported(self._place, why)
+        return {**copied, "$defs": definitions} if definitions else copied
 
     def read(self, schema: Any, place: Place, depth: int) -> Schema:
         """The copy of one schema, `depth` levels below the root or a definition."""
@@ -70,6 +75,8 @@ class _Walk:
         self, keyword: str, value: Any, schema: Mapping[str, Any], place: Place, depth: int
     ) -> Mapping[str, Any]:
         at = place / keyword
+        if keyword in {"$id", "id"} and schema is not self._root:
+            raise unsupported(at, "below the root it would change what references refer to")
         if keyword in ANNOTATIONS or (keyword.startswith("x-") and keyword != "x-guidance"):
             return {}
         if keyword in READERS:
