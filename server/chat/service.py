@@ -248,9 +248,10 @@ class ChatService:
         self, request: TurnRequest, tools: Toolbox, layout: Layout
     ) -> Grammar | None:
         """What the answer has to be, from its first token on."""
-        constraint, stops = request.constraint, self.model.template.stops
+        constraint = request.constraint
         if layout.calls is not None:
             ask = partial(call_grammar, tools, layout.calls, layout.phase)
+            stops = self._stops(request)
             return await self._call_grammar(partial(ask, stops=stops, answer=constraint))
         if constraint is None:
             return None
@@ -269,14 +270,16 @@ class ChatService:
     def _branches(
         self, request: TurnRequest, layout: Layout, grammar: Grammar | None
     ) -> Iterator[Branch]:
-        """Where an answer has to be something, that alone says where it ends."""
-        template, tokenizer = self.model.template, self.model.tokenizer
-        sampling = resolve(request.sampling, template.sampling)
-        stops = template.stops if request.constraint is None else ()
+        tokenizer, stops = self.model.tokenizer, self._stops(request)
+        sampling = resolve(request.sampling, self.model.template.sampling)
         for number in range(request.choices):
             watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
+
+    def _stops(self, request: TurnRequest) -> tuple[str, ...]:
+        """Where an answer has to be something, that alone says where it ends."""
+        return self.model.template.stops if request.constraint is None else ()
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""
