@@ -3,6 +3,7 @@
 import json
 import random
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_a_token_that_does_not_fit_breaks_the_matcher() -> None:
         _ = matcher.complete
 
 
-def test_a_grammar_that_grows_too_complex_breaks_and_is_never_taken_for_complete() -> None:
+def test_a_grammar_that_grows_too_complex_breaks() -> None:
     matcher = lark('e\ne: e e e | e e | "a"')
 
     def go_on() -> None:
@@ -106,6 +107,35 @@ def test_a_grammar_that_grows_too_complex_breaks_and_is_never_taken_for_complete
 
     with pytest.raises(ConstraintBroken):
         go_on()
+
+
+class Stopping:
+    """Stands in for llguidance's matcher, stopped for a reason before its first token."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+    def deep_copy(self) -> "Stopping":
+        return self
+
+    def unsafe_compute_mask_ptr(self, *_: int) -> None:
+        pass
+
+    def is_error(self) -> bool:
+        return False
+
+    def is_stopped(self) -> bool:
+        return True
+
+    def stop_reason(self) -> str:
+        return self.reason
+
+
+@pytest.mark.parametrize("reason", ["ParserTooComplex", "LexerTooComplex", "MaxTokensTotal"])
+def test_an_answer_that_had_to_be_given_up_is_not_complete(reason: str) -> None:
+    assert TokenMatcher(cast(Any, Stopping("NoExtension")), 9).complete
+    with pytest.raises(ConstraintBroken):
+        _ = TokenMatcher(cast(Any, Stopping(reason)), 9).complete
 
 
 def test_errors_of_grammars_are_one_line() -> None:
