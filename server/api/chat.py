@@ -35,9 +35,11 @@ async def create_chat_completion(
     turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
     if not body.stream:
-        whole = whole_answer(turn, head(model), choices, token_bytes)
+        whole = whole_answer(turn, head(model), choices, token_bytes, legacy=body.legacy)
         return await answer_whole(request, turn, seconds, whole)
-    writer = ChunkWriter(head(model), include_usage=body.wants_usage, token_bytes=token_bytes)
+    writer = ChunkWriter(
+        head(model), include_usage=body.wants_usage, token_bytes=token_bytes, legacy=body.legacy
+    )
 
     def frames(events: AsyncIterator[TurnEvent]) -> AsyncGenerator[bytes]:
         return framed(chunks(turn, events, writer, choices))

@@ -8,14 +8,17 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from models.tokenizer import TokenizerError
-from server.api.chat_turn import asked_thinking, conversation
+from server.api.chat_message import conversation
+from server.api.chat_turn import asked_thinking
 from server.api.context import Context, Served
 from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
+from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.service import ServedModel
+from server.chat.tools import toolbox
 from server.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["tokenizer"])
@@ -120,9 +123,11 @@ def _text_ids(model: ServedModel, text: str) -> list[int]:
 def _chat_ids(model: ServedModel, body: TokenizeBody, caller: str) -> list[int]:
     messages = conversation(body.messages or ())
     thinking = asked_thinking(body, thinks=model.template.thinks)
-    layout = model.lay_out(caller, messages, thinking)
+    tools = asked_tools(body)
+    offered = toolbox(tools, asked_choice(body, tools))
+    layout = model.lay_out(caller, messages, thinking, offered)
     alone = body.add_generation_prompt is False
-    segments = model.template.told(messages, layout) if alone else layout.segments
+    segments = model.template.told(messages, layout, offered) if alone else layout.segments
     return [id for segment in segments for id in model.encode(segment)]
 
 

@@ -39,13 +39,15 @@ class Message:
 class Tool:
     """A function that the model may call; parameters: a JSON schema of its arguments.
 
-    strict: the arguments must validate, or the request is refused.
+    strict: the arguments must validate, or the request is refused. param: the request's field
+    that the parameters came in, for the error if they cannot be enforced.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
+    param: str = "tools"
 
 
 @dataclass(frozen=True, slots=True)
