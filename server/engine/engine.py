@@ -124,7 +124,12 @@ class Engine:
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
         samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
         return [
-            Sequence(submit, branch, Sampler(sampling, self._forbidden), next(self._order))
+            Sequence(
+                submit,
+                branch,
+                Sampler(sampling, self._forbidden, submit.stop_ids),
+                next(self._order),
+            )
             for branch, sampling in samplings
         ]
 
