@@ -75,6 +75,12 @@ class Choice(BaseModel):
     finish_reason: WireReason
 
 
+class ChoiceWithIds(Choice):
+    """token_ids: everything that was sampled, thoughts and a stop token included."""
+
+    token_ids: list[int]
+
+
 class ChatCompletion(BaseModel):
     """The answers to a prompt."""
 
@@ -82,10 +88,16 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[Choice]
+    choices: list[ChoiceWithIds | Choice]
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
+
+
+class ChatCompletionWithIds(ChatCompletion):
+    """Also the ids of the prompt, as the model has read them."""
+
+    prompt_token_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,21 +162,37 @@ async def whole_answer(
                 thoughts[choice] += text
             case ChoiceEnd(choice):
                 ends[choice] = event
-    return ChatCompletion(
-        id=head.id,
-        created=head.created,
-        model=head.model,
-        choices=[
-            Choice(
-                index=i,
-                message=_message(texts[i], thoughts[i]),
-                logprobs=None if token_bytes is None else chat_logprobs(tokens[i], token_bytes),
-                finish_reason=REASONS[ends[i].reason],
-            )
-            for i in range(choices)
-        ],
-        usage=usage(turn, ends.values()),
-        system_fingerprint=head.system_fingerprint,
+    return with_ids(
+        turn,
+        ChatCompletion(
+            id=head.id,
+            created=head.created,
+            model=head.model,
+            choices=[
+                Choice(
+                    index=i,
+                    message=_message(texts[i], thoughts[i]),
+                    logprobs=None if token_bytes is None else chat_logprobs(tokens[i], token_bytes),
+                    finish_reason=REASONS[ends[i].reason],
+                )
+                for i in range(choices)
+            ],
+            usage=usage(turn, ends.values()),
+            system_fingerprint=head.system_fingerprint,
+        ),
+    )
+
+
+def with_ids(turn: Turn, answer: ChatCompletion) -> ChatCompletion:
+    """The answer with the ids of its tokens, if they are wanted."""
+    if turn.prompt_ids is None:
+        return answer
+    choices = [
+        ChoiceWithIds(**dict(choice), token_ids=turn.answer_ids[choice.index])
+        for choice in answer.choices
+    ]
+    return ChatCompletionWithIds(
+        **(dict(answer) | {"choices": choices}), prompt_token_ids=list(turn.prompt_ids)
     )
 
 

@@ -38,6 +38,8 @@ def turn_request(
         sampling=sampling_options(body, vocab_size),
         thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
+        ignore_eos=bool(body.ignore_eos),
+        token_ids=bool(body.return_token_ids),
     )
 
 

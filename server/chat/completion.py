@@ -149,9 +149,11 @@ class CompletionService:
         )
 
     def _branches(self, request: CompletionRequest) -> Iterator[Branch]:
-        sampling = resolve(request.sampling, SamplingOptions())
+        options = request.sampling
+        sampling = resolve(options, SamplingOptions(), self._tokenizer, request.max_tokens)
+        least = sampling.min_tokens
         for number in range(request.choices):
-            watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
+            watcher = TextWatcher(self._tokenizer, request.stop, trim=False, min_tokens=least)
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
 
 

@@ -120,13 +120,14 @@ class ChatService:
         pieces = self._pieces(layout.segments[resumption.segments :])
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
+        max_tokens = request.max_tokens or self._default_max_tokens
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout)),
-            max_tokens=request.max_tokens or self._default_max_tokens,
-            stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+            branches=tuple(self._branches(request, layout, max_tokens)),
+            max_tokens=max_tokens,
+            stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
         )
         try:
@@ -142,6 +143,7 @@ class ChatService:
             choices=request.choices,
             retell=retell,
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
+            prompt_ids=_ids(resumption.snapshot, pieces) if request.token_ids else None,
         )
         self._run(turn)
         return turn
@@ -229,11 +231,16 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    def _branches(self, request: TurnRequest, layout: Layout) -> Iterator[Branch]:
+    def _stop_ids(self, request: TurnRequest) -> frozenset[int]:
+        ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
+        return frozenset((*ends, *request.stop_token_ids))
+
+    def _branches(self, request: TurnRequest, layout: Layout, max_tokens: int) -> Iterator[Branch]:
         template, tokenizer = self.model.template, self.model.tokenizer
-        sampling = resolve(request.sampling, template.sampling)
+        sampling = resolve(request.sampling, template.sampling, tokenizer, max_tokens)
+        stops, least = () if request.ignore_eos else template.stops, sampling.min_tokens
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, template.stops, request.stop, layout.phase)
+            watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, min_tokens=least)
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
 
     def _run(self, turn: Turn) -> None:
@@ -241,3 +248,9 @@ class ChatService:
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+def _ids(start: Snapshot | None, pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of a whole prompt, as they were and are fed."""
+    before = start.fed.to_list() if start is not None else []
+    return (*before, *(token for piece in pieces for token in piece))

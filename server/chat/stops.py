@@ -14,7 +14,7 @@ class TextWatcher:
     Text that may be the beginning of a stop string is held back until it is known not to be.
     White space at the beginning belongs to the template; it is not delivered, unless `trim` is
     off. `stops` end what the model writes anywhere, `answer_stops` not within its thoughts, which
-    are delivered too, with their marks.
+    are delivered too, with their marks; none that begins in the first `min_tokens` tokens counts.
     """
 
     def __init__(
@@ -25,12 +25,14 @@ class TextWatcher:
         phase: Phase = "answer",
         *,
         trim: bool = True,
+        min_tokens: int = 0,
     ) -> None:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
         self._answer_stops = tuple(answer_stops)
         self._thoughts = ThoughtSplitter(phase)
         self._decoder = TextDecoder()
+        self._min_tokens = min_tokens
         self._count = 0  # tokens seen
         self._text = ""  # decoded since the last clean boundary
         self._delivered = 0  # characters of it
@@ -64,6 +66,8 @@ class TextWatcher:
 
     def _sought(self) -> Iterator[tuple[str, int]]:
         """Every stop string, and where in the held text it may begin at the earliest."""
+        if self._count <= self._min_tokens:
+            return
         for stop in self._stops:
             yield stop, self._delivered
         if self._thoughts.answer_at is not None:
