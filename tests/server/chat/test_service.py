@@ -177,10 +177,11 @@ async def test_an_answer_ends_where_the_model_begins_to_speak_for_the_user(stop:
 
 
 async def test_with_the_end_of_text_ignored_only_the_request_says_where_an_answer_ends() -> None:
-    async with serving("Hello.\n\nUser: Hi.\n\nUser:") as server:
-        through = await server.ask(*HELLO, ignore_eos=True, max_tokens=18)
-        stopped = await server.ask(*HELLO, ignore_eos=True, stop=("Hi",))
-    assert (through.text, stopped.text) == ("Hello.\n\nUser: Hi.", "Hello.\n\nUser: ")
+    async with serving("Hello.\n\nUser:") as server:
+        through = await server.ask(*HELLO, ignore_eos=True, max_tokens=13)
+        stopped = await server.ask(*HELLO, ignore_eos=True, stop=("ser",))
+    assert (through.text, through.reason) == ("Hello.\n\nUser:", "length")
+    assert (stopped.text, stopped.reason) == ("Hello.\n\nU", "stop")
 
 
 async def test_a_beginning_of_a_stop_string_at_the_end_is_delivered() -> None:
