@@ -39,7 +39,7 @@ class ChainModel(CountingModel):
         return self._table[tokens if every else tokens[ends]].clone()
 
 
-def run(model: ChainModel, guided: int, submits: Sequence[Submit]) -> list[Event]:
+def run(model: CountingModel, guided: int, submits: Sequence[Submit]) -> list[Event]:
     engine = Engine(model, max_slots=4, prefill_chunk=8, guided_tokens=guided)
     for submit in submits:
         engine.submit(submit)
@@ -111,6 +111,46 @@ def test_answers_and_what_is_kept_of_them_are_the_same(guided: int, spread: floa
         assert told(run(ahead, guided, drawn_submits(seed))) == expected
         shorter += len(ahead.steps) < len(plain.steps)
     assert shorter > (10 if spread > 1 else 0)
+
+
+class ScriptModel(CountingModel):
+    """Writes a text by heart, whatever it is fed; the state counts the tokens."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(vocab_size=257)
+        self._ids = torch.tensor(TOKENIZER.encode(text))
+
+    def forward(
+        self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Tensor:
+        self.steps.append(tuple(lengths))
+        rows = []
+        for row, count in enumerate(lengths):
+            before = int(state.wkv[0, row, 0, 0, 0])
+            state.wkv[0, row, 0, 0, 0] += count
+            rows += list(range(before, before + count))[0 if every else -1 :]
+        logits = torch.full((len(rows), 257), -1e4)
+        logits[range(len(rows)), self._ids[rows]] = 0
+        return logits
+
+
+@pytest.mark.parametrize("stop", ["bcX", "cX", "X", "efabcX", "abcXY", "abcXYZab"])
+@pytest.mark.parametrize("guided", [1, 3, 6, 30])
+def test_a_stop_string_is_cut_out_of_the_state_also_among_guesses(stop: str, guided: int) -> None:
+    text = "abcdef" * 8 + "abcXYZabcdef"
+    model = ScriptModel(text)
+    watcher = TextWatcher(TOKENIZER, (stop,), trim=False)
+    branch = Branch(Sampling(temperature=0), watcher)
+    (end,) = [
+        event
+        for event in run(model, guided, [Submit("a", None, ((1,),), (branch,), 99, frozenset())])
+        if isinstance(event, Finished)
+    ]
+    kept = text[: text.index(stop)]
+    assert end.snapshot is not None
+    assert end.snapshot.fed.to_list() == [1, *TOKENIZER.encode(kept)]
+    assert end.snapshot.state.wkv[0, 0, 0, 0, 0] == 1 + len(kept)
+    assert int(end.snapshot.logits.argmax()) == TOKENIZER.encode(text)[len(kept)]
 
 
 def greedy(max_tokens: int, name: str = "a") -> Submit:
