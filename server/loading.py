@@ -172,6 +172,7 @@ class _Maker:
             max_slots=self.engine.max_slots,
             prefill_chunk=self.engine.prefill_chunk,
             forbidden_ids=served.tokenizer.padding_ids(model.spec.vocab_size),
+            drafted_tokens=1 + (model.spare_tokens if self.engine.speculation == "auto" else 0),
         )
         capacity = self.engine.max_slots + self.engine.max_queue
         return EngineClient(engine, capacity=capacity, observer=self.watch(served.id))

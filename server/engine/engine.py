@@ -35,7 +35,7 @@ class Engine:
     Everything happens in step(); between two steps every sequence is either waiting for a
     slot or in one, with its state, its fed ids and the logits that follow consistent.
     forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
-    guided_tokens: up to so many decoding tokens in all, guesses fill up a step; the model's logits
+    drafted_tokens: up to so many decoding tokens in all, guesses fill up a step; the model's logits
     must not depend on how tokens are cut into steps.
     """
 
@@ -46,13 +46,13 @@ class Engine:
         max_slots: int,
         prefill_chunk: int,
         forbidden_ids: Iterable[int] = (),
-        guided_tokens: int = 1,
+        drafted_tokens: int = 1,
     ) -> None:
         self._model = model
         self._slots = Slots(model, max_slots)
         self._prefill_chunk = prefill_chunk
         self._forbidden = forbidden_tensor(list(forbidden_ids))
-        self._guided_tokens = guided_tokens
+        self._drafted_tokens = drafted_tokens
         self._waiting: deque[Sequence] = deque()
         self._order = count()
         self._events: list[Event] = []
@@ -162,7 +162,7 @@ class Engine:
 
     def _drafts(self, feeds: list[Feed]) -> list[tuple[int, ...]]:
         """Guesses of what follows, one for each feed, where there is room for them."""
-        room = self._guided_tokens - len(feeds)
+        room = self._drafted_tokens - len(feeds)
         if room <= 0 or not all(feed.sequence.decoding for feed in feeds):
             return []
         return [feed.sequence.draft(room // len(feeds)) for feed in feeds]

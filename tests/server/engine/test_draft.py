@@ -39,8 +39,8 @@ class ChainModel(CountingModel):
         return self._table[tokens if every else tokens[ends]].clone()
 
 
-def run(model: CountingModel, guided: int, submits: Sequence[Submit]) -> list[Event]:
-    engine = Engine(model, max_slots=4, prefill_chunk=8, guided_tokens=guided)
+def run(model: CountingModel, drafted: int, submits: Sequence[Submit]) -> list[Event]:
+    engine = Engine(model, max_slots=4, prefill_chunk=8, drafted_tokens=drafted)
     for submit in submits:
         engine.submit(submit)
     events: list[Event] = []
@@ -101,14 +101,14 @@ def seen(snapshot: Snapshot) -> tuple[object, ...]:
     return state, snapshot.logits.tolist(), snapshot.fed.to_list()
 
 
-@pytest.mark.parametrize("guided", [2, 4, 9])
+@pytest.mark.parametrize("drafted", [2, 4, 9])
 @pytest.mark.parametrize("spread", [1.0, 4.0])
-def test_answers_and_what_is_kept_of_them_are_the_same(guided: int, spread: float) -> None:
+def test_answers_and_what_is_kept_of_them_are_the_same(drafted: int, spread: float) -> None:
     shorter = 0
     for seed in range(60):
         plain, ahead = ChainModel(spread, seed), ChainModel(spread, seed)
         expected = told(run(plain, 1, drawn_submits(seed)))
-        assert told(run(ahead, guided, drawn_submits(seed))) == expected
+        assert told(run(ahead, drafted, drawn_submits(seed))) == expected
         shorter += len(ahead.steps) < len(plain.steps)
     assert shorter > (10 if spread > 1 else 0)
 
@@ -135,15 +135,15 @@ class ScriptModel(CountingModel):
 
 
 @pytest.mark.parametrize("stop", ["bcX", "cX", "X", "efabcX", "abcXY", "abcXYZab"])
-@pytest.mark.parametrize("guided", [1, 3, 6, 30])
-def test_a_stop_string_is_cut_out_of_the_state_also_among_guesses(stop: str, guided: int) -> None:
+@pytest.mark.parametrize("drafted", [1, 3, 6, 30])
+def test_a_stop_string_is_cut_out_of_the_state_also_among_guesses(stop: str, drafted: int) -> None:
     text = "abcdef" * 8 + "abcXYZabcdef"
     model = ScriptModel(text)
     watcher = TextWatcher(TOKENIZER, (stop,), trim=False)
     branch = Branch(Sampling(temperature=0), watcher)
     (end,) = [
         event
-        for event in run(model, guided, [Submit("a", None, ((1,),), (branch,), 99, frozenset())])
+        for event in run(model, drafted, [Submit("a", None, ((1,),), (branch,), 99, frozenset())])
         if isinstance(event, Finished)
     ]
     kept = text[: text.index(stop)]
@@ -178,7 +178,7 @@ def test_a_step_has_no_more_tokens_than_it_may() -> None:
 
 def test_a_cancelled_answer_is_kept_as_it_was_told() -> None:
     model = ChainModel(4.0)
-    engine = Engine(model, max_slots=1, prefill_chunk=8, guided_tokens=4)
+    engine = Engine(model, max_slots=1, prefill_chunk=8, drafted_tokens=4)
     engine.submit(greedy(10_000))
     events: list[Event] = []
     for _ in range(40):
