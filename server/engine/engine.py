@@ -35,8 +35,8 @@ class Engine:
     Everything happens in step(); between two steps every sequence is either waiting for a
     slot or in one, with its state, its fed ids and the logits that follow consistent.
     forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
-    drafted_tokens: up to so many decoding tokens in all, guesses fill up a step; the model's logits
-    must not depend on how tokens are cut into steps.
+    drafted_tokens: up to so many decoding tokens in all, a step is filled up with drafts; the
+    model's logits must not depend on how tokens are cut into steps.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Engine:
         for sequence in list(self._slots.sequences):
             if sequence.ready and sequence in self._slots.sequences:
                 self._advance_safely(sequence)
-                self._settle_safely(sequence)
+                self._settle(sequence)
         events, self._events = self._events, []
         return events
 
@@ -184,7 +184,7 @@ class Engine:
             else:
                 sequence.go_ahead(copy, draft, own)
 
-    def _settle_safely(self, sequence: Sequence) -> None:
+    def _settle(self, sequence: Sequence) -> None:
         """Go through what was guessed as far as it comes true, and back behind the rest."""
         while sequence.ahead is not None and sequence in self._slots.sequences:
             if sequence.catch_up():

@@ -112,7 +112,7 @@ private:
     };
 
     Options options_;
-    std::vector<Value> biases_, counts_;
+    std::vector<Value> biases_, counts_, touched_;
     std::vector<int64_t> forbidden_;
     int64_t padded_ = 0;
 
@@ -271,8 +271,6 @@ private:
         while ((passed += weights[size_t(i)]) <= target) ++i;
         return i;
     }
-
-    std::vector<Value> touched_;
 };
 
 }  // namespace
