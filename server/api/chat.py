@@ -10,6 +10,7 @@ from server.api.chat_request import ChatCompletionRequest
 from server.api.chat_stream import ChunkWriter, chunks
 from server.api.chat_turn import turn_request
 from server.api.context import Served
+from server.api.priority import priority_of
 from server.api.streams import framed
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -33,6 +34,7 @@ async def create_chat_completion(
         caller=request.state.caller,
         vocab_size=model.spec.vocab_size,
         thinks=model.template.thinks,
+        priority=priority_of(request, body.priority),
     )
     turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None

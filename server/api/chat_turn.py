@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from server.api.chat_request import ChatCompletionRequest, ChatMessage, ThinkingFields
+from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.chat.types import Message, Role, Thinking, TurnRequest
@@ -21,12 +22,12 @@ _EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool, priority: int = 0
 ) -> TurnRequest:
     """What the chat service is asked.
 
-    Raises InvalidRequest for ids outside the vocabulary, and where the model does not think,
-    for a wish that it should.
+    Raises InvalidRequest for ids outside the vocabulary, for answers that are to be two things,
+    and where the model does not think, for a wish that it should.
     """
     return TurnRequest(
         caller=caller,
@@ -40,6 +41,8 @@ def turn_request(
         logprobs=_logprobs(body),
         ignore_eos=bool(body.ignore_eos),
         token_ids=bool(body.return_token_ids),
+        constraint=asked_constraint(body),
+        priority=priority,
     )
 
 

@@ -8,21 +8,24 @@ from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion import CompletionService
+from server.chat.constraint import GrammarCompiler, answer_grammar
+from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
+from server.chat.thinking import Phase
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
-from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.constraint import Grammar
+from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager, conversation_key
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +94,20 @@ class ChatService:
         self._max_prompt_tokens = max_prompt_tokens
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
+        self._grammars = GrammarCompiler(model.tokenizer, model.spec.vocab_size)
         self.completions = CompletionService(
             model.tokenizer,
             engine,
             sessions,
             model.fingerprint,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+            grammars=self._grammars,
+            observer=observer,
+        )
+        self.embeddings = EmbeddingService(
+            model.tokenizer,
+            engine,
             max_prompt_tokens=max_prompt_tokens,
             beginning=beginning,
             observer=observer,
@@ -108,6 +120,10 @@ class ChatService:
 
     async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
+        with self._engine.held():
+            return await self._start(request)
+
+    async def _start(self, request: TurnRequest) -> Turn:
         if request.choices > self._engine.capacity:
             raise InvalidRequest(
                 f"{request.choices} choices can never run here: slots and queue together take "
@@ -116,8 +132,12 @@ class ChatService:
             )
         self._check_text(request.messages)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking)
+        grammar = await self._grammar(request, layout.phase)
+        if grammar is not None and layout.phase == "start":
+            layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
-        pieces = self._pieces(layout.segments[resumption.segments :])
+        segments = layout.segments[resumption.segments :]
+        pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
         max_tokens = request.max_tokens or self._default_max_tokens
@@ -125,16 +145,16 @@ class ChatService:
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout, max_tokens)),
+            branches=tuple(self._branches(request, layout.phase, grammar, max_tokens)),
             max_tokens=max_tokens,
             stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
+            place=Place(request.caller, request.priority),
         )
         try:
             stream = self._engine.submit(submit, self._observer)
         except EngineFull:
-            message = "the server is busy: its slots and its queue are full"
-            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+            raise busy() from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
         turn = Turn(
             stream,
@@ -182,9 +202,11 @@ class ChatService:
         resumption = self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
-        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+        return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
 
-    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+    async def _read(
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+    ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
@@ -193,6 +215,7 @@ class ChatService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(priority=request.priority),
         )
         try:
             stream = self._engine.submit(submit)
@@ -235,13 +258,26 @@ class ChatService:
         ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
         return frozenset((*ends, *request.stop_token_ids))
 
-    def _branches(self, request: TurnRequest, layout: Layout, max_tokens: int) -> Iterator[Branch]:
+    async def _grammar(self, request: TurnRequest, phase: Phase) -> Grammar | None:
+        """What the answer has to be, from its first token on."""
+        constraint = request.constraint
+        if constraint is None:
+            return None
+        text = partial(answer_grammar, constraint, phase)
+        return await self._grammars.compile(text, constraint.param)
+
+    def _branches(
+        self, request: TurnRequest, phase: Phase, grammar: Grammar | None, max_tokens: int
+    ) -> Iterator[Branch]:
+        """The template's stop strings give way to a grammar, which says where an answer ends."""
         template, tokenizer = self.model.template, self.model.tokenizer
         sampling = resolve(request.sampling, template.sampling, tokenizer, max_tokens)
-        stops, least = () if request.ignore_eos else template.stops, sampling.min_tokens
+        stops = template.stops if grammar is None and not request.ignore_eos else ()
+        least = sampling.min_tokens
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, min_tokens=least)
-            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
+            watcher = TextWatcher(tokenizer, stops, request.stop, phase, min_tokens=least)
+            matcher = grammar.matcher() if grammar is not None else None
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""

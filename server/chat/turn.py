@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from server.chat.failure import failure_of
 from server.chat.template import Template
 from server.chat.thinking import Phase, Said, ThoughtSplitter
 from server.chat.tokens import TextToken, TokenBytes, TokenLedger
@@ -150,8 +151,8 @@ class Turn:
                 self._deliver(branch, said, self._answers[branch].tokens())
             case Finished():
                 await self._finish(event)
-            case Failed(_, message):
-                self._queue.put_nowait(AnswerFailed(message))
+            case Failed():
+                self._queue.put_nowait(failure_of(event))
 
     def _deliver(self, choice: int, said: Said, tokens: tuple[TextToken, ...]) -> None:
         if said.reasoning:

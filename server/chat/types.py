@@ -100,7 +100,7 @@ class TurnRequest:
     ignore_eos: neither the id that ends a text nor the template's stops end the answer.
     token_ids: those of the prompt and of the answers are wanted.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
-    None reports nothing.
+    None reports nothing. priority: a lower number comes first; see Place.
     """
 
     caller: str
@@ -118,6 +118,7 @@ class TurnRequest:
     parallel_tool_calls: bool = True
     token_ids: bool = False
     constraint: Constraint | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,8 +49,10 @@ class Sequence:
         self.branch = branch
         self.sampler = sampler
         self.watcher = submit.branches[branch].watcher
+        self.matcher = submit.branches[branch].matcher
         self.pieces = deque(enumerate(submit.pieces))
-        self.start: Snapshot | None = submit.start
+        self.start: State | None = submit.start.state if submit.start else None
+        self.waiting_since: float | None = None  # in seconds, of one that never had a slot
         self.pending: tuple[int, ...] = ()
         self.piece: int | None = None
         self.fed = submit.start.fed if submit.start else FedIds()
@@ -67,6 +69,10 @@ class Sequence:
     @property
     def request(self) -> str:
         return self.submit.request
+
+    @property
+    def priority(self) -> int:
+        return self.submit.place.priority
 
     @property
     def in_prompt(self) -> bool:
@@ -88,6 +94,12 @@ class Sequence:
         """Nothing left to feed: the next token can be sampled, or the ending completed."""
         return not self.pending
 
+    @property
+    def waits_for_mask(self) -> bool:
+        """The next token cannot be sampled yet, as what it may be is still being computed."""
+        sampled_next = self.ready and self.ending is None and not self.in_prompt
+        return sampled_next and self.matcher is not None and not self.matcher.ready
+
     def next_piece(self) -> None:
         """Make the next non-empty piece of the prompt pending, if there is one."""
         self.piece = None
@@ -104,6 +116,8 @@ class Sequence:
 
     def draft(self, most: int) -> tuple[int, ...]:
         """A guess of the ids behind the pending one, of which at least one is sampled after it."""
+        if self.matcher is not None:  # a late mask would leave what was fed in doubt
+            return ()
         if self._drafter is None:
             self._drafter = Drafter([*self.fed.to_list(), *self._unrecorded, *self.pending])
         left = self.submit.max_tokens - len(self.generated) - 1
