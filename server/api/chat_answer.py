@@ -102,6 +102,12 @@ class Choice(BaseModel):
     finish_reason: WireReason
 
 
+class ChoiceWithIds(Choice):
+    """token_ids: everything that was sampled, thoughts and a stop token included."""
+
+    token_ids: list[int]
+
+
 class ChatCompletion(BaseModel):
     """The answers to a prompt."""
 
@@ -109,10 +115,16 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[Choice]
+    choices: list[ChoiceWithIds | Choice]
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
+
+
+class ChatCompletionWithIds(ChatCompletion):
+    """Also the ids of the prompt, as the model has read them."""
+
+    prompt_token_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +222,7 @@ async def whole_answer(
     async for event in turn.events():
         found[event.choice].add(event)
     ends = [one.end for one in found if one.end is not None]
-    return ChatCompletion(
+    answer = ChatCompletion(
         id=head.id,
         created=head.created,
         model=head.model,
@@ -225,6 +237,20 @@ async def whole_answer(
         ],
         usage=usage(turn, ends),
         system_fingerprint=head.system_fingerprint,
+    )
+    return with_ids(turn, answer)
+
+
+def with_ids(turn: Turn, answer: ChatCompletion) -> ChatCompletion:
+    """The answer with the ids of its tokens, if they are wanted."""
+    if turn.prompt_ids is None:
+        return answer
+    choices = [
+        ChoiceWithIds(**dict(choice), token_ids=turn.answer_ids[choice.index])
+        for choice in answer.choices
+    ]
+    return ChatCompletionWithIds(
+        **(dict(answer) | {"choices": choices}), prompt_token_ids=list(turn.prompt_ids)
     )
 
 

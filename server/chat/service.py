@@ -145,13 +145,14 @@ class ChatService:
         pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
+        max_tokens = request.max_tokens or self._default_max_tokens
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout, grammar)),
-            max_tokens=request.max_tokens or self._default_max_tokens,
-            stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+            branches=tuple(self._branches(request, layout, grammar, max_tokens)),
+            max_tokens=max_tokens,
+            stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
             place=Place(request.caller, request.priority),
         )
@@ -167,6 +168,7 @@ class ChatService:
             choices=request.choices,
             retell=retell,
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
+            prompt_ids=_ids(resumption.snapshot, pieces) if request.token_ids else None,
         )
         self._run(turn)
         return turn
@@ -259,19 +261,31 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
+    def _stop_ids(self, request: TurnRequest) -> frozenset[int]:
+        ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
+        return frozenset((*ends, *request.stop_token_ids))
+
     def _branches(
-        self, request: TurnRequest, layout: Layout, grammar: Grammar | None
+        self, request: TurnRequest, layout: Layout, grammar: Grammar | None, max_tokens: int
     ) -> Iterator[Branch]:
         tokenizer, stops = self.model.tokenizer, self._stops(request)
-        sampling = resolve(request.sampling, self.model.template.sampling)
+        sampling = resolve(request.sampling, self.model.template.sampling, tokenizer, max_tokens)
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
+            watcher = TextWatcher(
+                tokenizer,
+                stops,
+                request.stop,
+                layout.phase,
+                calls=layout.calls,
+                min_tokens=sampling.min_tokens,
+            )
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 
     def _stops(self, request: TurnRequest) -> tuple[str, ...]:
         """Where an answer has to be something, that alone says where it ends."""
-        return self.model.template.stops if request.constraint is None else ()
+        free = request.constraint is None and not request.ignore_eos
+        return self.model.template.stops if free else ()
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""
@@ -282,3 +296,9 @@ class ChatService:
 
 def _toolbox(request: TurnRequest) -> Toolbox:
     return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)
+
+
+def _ids(start: Snapshot | None, pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of a whole prompt, as they were and are fed."""
+    before = start.fed.to_list() if start is not None else []
+    return (*before, *(token for piece in pieces for token in piece))
