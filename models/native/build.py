@@ -23,7 +23,7 @@ _FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 ]
-_COMMON = ("library", "pack", "pool", "tensors", "isa_portable")
+_COMMON = ("library", "generations", "pack", "pool", "tensors", "isa_portable")
 _AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
 _BY_MACHINE = {
     "x86_64": {

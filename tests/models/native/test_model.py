@@ -11,7 +11,7 @@ from torch import Tensor
 from models.base import CheckpointError, Model, State
 from models.detect import detect
 from models.native.library import ISA_VARIABLE, instruction_sets
-from models.native.rwkv7 import NativeRwkv7
+from models.native.model import NativeModel, resident_bytes
 from models.rwkv7 import Rwkv7
 from tests.checkpoints import Sizes, random_rwkv7
 
@@ -35,7 +35,7 @@ TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7)
 
 @dataclass(frozen=True)
 class Pair:
-    native: NativeRwkv7
+    native: NativeModel
     twin: Rwkv7
 
 
@@ -46,9 +46,9 @@ def tensors_of(sizes: Sizes) -> dict[str, Tensor]:
 
 def native(
     sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloat16, threads: int = 2
-) -> NativeRwkv7:
+) -> NativeModel:
     tensors = tensors_of(sizes)
-    return NativeRwkv7(detect(tensors), tensors.items(), dtype, threads)
+    return NativeModel(detect(tensors), tensors.items(), dtype, threads)
 
 
 def twin(sizes: Sizes = USUAL) -> Rwkv7:
@@ -204,7 +204,7 @@ def test_sequences_begin_with_the_state_that_was_given() -> None:
     tensors = tensors_of(USUAL)
     spec = detect(tensors)
     begin = torch.randn(spec.layers, spec.heads, spec.head_size, spec.head_size)
-    model = NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1, begin)
+    model = NativeModel(spec, tensors.items(), torch.bfloat16, 1, begin)
     state = twin().new_state(1)
     state.wkv.copy_(begin.unsqueeze(1))
     expected = twin().forward(TOKENS[:9], [9], state)
@@ -213,7 +213,7 @@ def test_sequences_begin_with_the_state_that_was_given() -> None:
 
 def test_packed_weights_are_counted() -> None:
     parameters = native().spec.parameters
-    assert native().resident_bytes > 2 * parameters
+    assert resident_bytes([native()]) > 2 * parameters
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_missing_tensor_is_refused_by_its_name() -> None:
     spec = detect(tensors)
     del tensors["blocks.2.att.a2"]
     with pytest.raises(CheckpointError, match=r"the tensor blocks\.2\.att\.a2 is missing"):
-        NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1)
+        NativeModel(spec, tensors.items(), torch.bfloat16, 1)
 
 
 def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
@@ -261,7 +261,7 @@ def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
     spec = detect(tensors)
     tensors["blocks.1.ffn.key.weight"] = torch.zeros(500, 128)
     with pytest.raises(CheckpointError, match=r"blocks\.1\.ffn\.key\.weight computes 500 values"):
-        NativeRwkv7(spec, tensors.items(), torch.bfloat16, 1)
+        NativeModel(spec, tensors.items(), torch.bfloat16, 1)
 
 
 def test_models_come_and_go_with_their_threads() -> None:
