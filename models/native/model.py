@@ -141,7 +141,7 @@ class NativeModel:
 
 
 def resident_bytes(models: Iterable[NativeModel]) -> int:
-    """Memory of packed weights, which counts once where it is shared, and of what is computed in."""
+    """Memory of packed weights, shared ones once, and of what is computed in."""
     handles = [model._handle for model in models]
     if not handles:
         return 0

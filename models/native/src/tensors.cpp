@@ -9,6 +9,9 @@ namespace {
 
 const MatrixPlace HEAD = {"head.weight", nullptr, WIDTH, WIDTH};
 
+const char* const OUTSIDE[] = {"blocks.0.ln0.weight", "blocks.0.ln0.bias", "ln_out.weight",
+                               "ln_out.bias"};
+
 bool is_packed(const Matrix& m) { return m.half || m.bytes; }
 
 const void* memory_of(const Matrix& m) { return m.half ? static_cast<void*>(m.half) : m.bytes; }
@@ -151,8 +154,7 @@ void Builder::need_layer(Layer& layer, const std::string& prefix, bool is_first)
 void Builder::finish(int threads) {
     need(model_.embedding, "emb.weight");
     need(is_packed(model_.head), "head.weight");
-    need(model_.ln0.weight && model_.ln0.bias, "blocks.0.ln0.weight or bias");
-    need(model_.ln_out.weight && model_.ln_out.bias, "ln_out.weight or bias");
+    for (const char* name : OUTSIDE) need(*find(name).vector, name);
     for (size_t i = 0; i < layers_.size(); ++i)
         need_layer(layers_[i], "blocks." + std::to_string(i) + ".", i == 0);
     make_room(threads);
