@@ -151,12 +151,24 @@ void Builder::need_layer(Layer& layer, const std::string& prefix, bool is_first)
         if (!is_first || !m.from_layer_1) need(is_packed(*m.of(layer)), prefix + m.name);
 }
 
+// The two matrices of a low rank follow one another.
+void Builder::need_ranks(Layer& layer, const std::string& prefix) const {
+    const std::vector<MatrixPlace>& all = generation_.matrices;
+    for (size_t i = 0; i + 1 < all.size(); ++i)
+        if (all[i].rows == RANK && all[i].of(layer)->rows != all[i + 1].of(layer)->cols)
+            throw std::runtime_error(prefix + all[i].name + " and " + prefix + all[i + 1].name +
+                                     " are of different ranks");
+}
+
 void Builder::finish(int threads) {
     need(model_.embedding, "emb.weight");
     need(is_packed(model_.head), "head.weight");
     for (const char* name : OUTSIDE) need(*find(name).vector, name);
-    for (size_t i = 0; i < layers_.size(); ++i)
-        need_layer(layers_[i], "blocks." + std::to_string(i) + ".", i == 0);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+        std::string prefix = "blocks." + std::to_string(i) + ".";
+        need_layer(layers_[i], prefix, i == 0);
+        need_ranks(layers_[i], prefix);
+    }
     make_room(threads);
 }
 

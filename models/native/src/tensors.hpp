@@ -25,7 +25,7 @@ public:
     // as long as anyone shares it. Throws std::runtime_error when the two are of different kinds.
     void share(const Builder& base, const std::string& name);
 
-    // Checks that nothing is missing and makes room for `threads` to compute in.
+    // Checks that nothing is missing or does not fit, and makes room for `threads` to compute in.
     void finish(int threads);
 
     // All memory that is held, in pieces that builders may have in common.
@@ -49,6 +49,7 @@ private:
     void keep(const Builder& base, const void* shared);
     void need(bool found, const std::string& name) const;
     void need_layer(Layer& layer, const std::string& prefix, bool is_first) const;
+    void need_ranks(Layer& layer, const std::string& prefix) const;
     int64_t length(Side side, int64_t found) const;
     Activations room(int64_t depth, bool half, bool fine);
     void make_mixed_room();
