@@ -23,12 +23,9 @@ _FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 ]
-_COMMON = ("library", "pack", "pool", "tensors", "isa_portable")
-_EXACT = (
-    "sample",
-    "score",
-    "vocabulary",
-)  # the same bits everywhere: no product may be fused with a sum
+_COMMON = ("library", "generations", "pack", "pool", "tensors", "isa_portable")
+# The same bits everywhere: no product may be fused with a sum.
+_EXACT = ("sample", "score", "vocabulary")
 _AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
 _BY_MACHINE = {
     "x86_64": {
