@@ -15,7 +15,8 @@ from models.base import CheckpointError, Model, ModelSpec
 from models.checkpoint import Checkpoint, find_checkpoint, open_checkpoint
 from models.layers import Network
 from models.native.choice import runs_natively
-from models.native.rwkv7 import NativeRwkv7
+from models.native.model import NativeModel
+from models.native.model import resident_bytes as native_bytes
 from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
@@ -61,13 +62,13 @@ def load(
     """Load a checkpoint of RWKV-4 to RWKV-7.
 
     path: a checkpoint file of any layout, the index of one in several files, or a folder with
-    one. dtype: auto, float32, bf16, fp16 or int8; on the CPU, RWKV-7 in bf16 or int8 is a
-    NativeRwkv7. adapter: merged into the weights, and into the fingerprint; not a tuned initial
+    one. dtype: auto, float32, bf16, fp16 or int8; on the CPU, bf16 and int8 are computed by a
+    NativeModel. adapter: merged into the weights, and into the fingerprint; not a tuned initial
     state. base: a model that this function made of the same checkpoint, in the same number format
     and on the same device: tensors that the adapter leaves alone are shared with it; any other
-    model, or a native one, is of no use, and of no harm. Raises CheckpointError with one sentence
-    when the checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when
-    the environment forces an instruction set that is not there.
+    model is of no use, and of no harm. Raises CheckpointError with one sentence when the
+    checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when the
+    environment forces an instruction set that is not there.
     """
     found = open_checkpoint(path)
     backend.fit(found.spec.parameters)
@@ -76,7 +77,8 @@ def load(
     try:
         changes = adapters.changes(adapter, found.tensors) if adapter else {}
         if runs_natively(found.spec, backend.device, chosen):
-            return _native(found, _spec(found.spec, adapter), changes, chosen, progress)
+            spec = _spec(found.spec, adapter)
+            return _native(found, spec, changes, chosen, progress, base)
         shared = _shared(base, found.spec, backend, chosen)
         touched = network.affected(changes)
         names = [name for name in found.tensors if name in touched or name not in shared]
@@ -97,20 +99,27 @@ def _native(
     changes: Mapping[str, adapters.Change],
     dtype: torch.dtype,
     progress: Progress,
+    base: Model | None,
 ) -> Model:
-    total = sum(found.tensors.outline(name).nbytes for name in found.tensors)
+    twin = base if isinstance(base, NativeModel) and _is_of(base, found.spec, dtype) else None
+    names = [name for name in found.tensors if twin is None or name in changes]
+    total = sum(found.tensors.outline(name).nbytes for name in names)
 
     def named() -> Iterator[tuple[str, Tensor]]:
         done = 0
         progress(done, total)
-        for name in found.tensors:
+        for name in names:
             original = found.tensors[name].detach()
             yield name, changes[name](original) if name in changes else original
             done += original.nbytes
             progress(done, total)
 
-    begin = initial.wkv(found.tensors, found.spec)
-    model = NativeRwkv7(spec, named(), dtype, torch.get_num_threads(), begin)
+    model = NativeModel(
+        *(spec, named(), dtype, torch.get_num_threads()),
+        initial.wkv(found.tensors, found.spec),
+        base=twin,
+        shared=[name for name in found.tensors if name not in names],
+    )
     log.info("computing in the native library, with %s", model.isa)
     return model
 
@@ -121,14 +130,14 @@ def resident_bytes(models: Iterable[Model]) -> int:
     The few vectors that a model keeps in float32 besides are left out: a thousandth of it.
     """
     models = list(models)
-    packed = {id(m): m.resident_bytes for m in models if isinstance(m, NativeRwkv7)}
     storages = {
         (tensor.device, tensor.untyped_storage().data_ptr()): tensor.untyped_storage().nbytes()
         for model in models
         if isinstance(model, Network)
         for tensor in model.tensors.values()
     }
-    return sum(storages.values()) + sum(packed.values())
+    packed = native_bytes(model for model in models if isinstance(model, NativeModel))
+    return sum(storages.values()) + packed
 
 
 def _spec(spec: ModelSpec, adapter: Adapter | None) -> ModelSpec:
@@ -141,9 +150,14 @@ def _shared(
     base: Model | None, spec: ModelSpec, backend: Backend, dtype: torch.dtype
 ) -> Mapping[str, Tensor]:
     """The tensors that a new model of this kind can have in common with `base`."""
-    if not isinstance(base, Network) or base.spec.fingerprint != spec.fingerprint:
-        return {}
-    return base.tensors if (base.device, base.dtype) == (backend.device, dtype) else {}
+    if isinstance(base, Network) and _is_of(base, spec, dtype) and base.device == backend.device:
+        return base.tensors
+    return {}
+
+
+def _is_of(base: Model, spec: ModelSpec, dtype: torch.dtype) -> bool:
+    """Whether a model is that checkpoint itself, in that number format."""
+    return base.spec.fingerprint == spec.fingerprint and base.dtype == dtype
 
 
 def number_format(name: str, backend: Backend, parameters: int) -> torch.dtype:

@@ -1,1 +1,1 @@
-"""RWKV-7 on the CPU as one call a step into a C++ library, which is compiled with the package."""
+"""RWKV on the CPU as one call a step into a C++ library, which is compiled with the package."""

@@ -5,17 +5,17 @@ import torch
 from models.base import CheckpointError, ModelSpec
 from models.native.library import available
 
-SMALL_HEADS = (16, 32)
-GROUP = 64  # channels that share a scale in int8
-LARGEST_HEAD = 256
+CHANNELS = 16  # of a head, or of a model without heads: what the library takes at once
 DTYPES = (torch.bfloat16, torch.int8)
 
 
 def supports(spec: ModelSpec) -> bool:
     """Whether the library computes models of this shape."""
-    size = spec.head_size
-    fits = size in SMALL_HEADS or (size % GROUP == 0 and size <= LARGEST_HEAD)
-    return spec.generation == "7" and fits
+    return _channels(spec) % CHANNELS == 0
+
+
+def _channels(spec: ModelSpec) -> int:
+    return spec.width if spec.generation == "4" else spec.head_size
 
 
 def runs_natively(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> bool:
@@ -33,7 +33,7 @@ def _obstacle(spec: ModelSpec, device: torch.device) -> str:
         return f"is for the CPU, and the device is {device.type}"
     if not supports(spec):
         return (
-            "is for RWKV-7 with heads of 16, 32, 64, 128, 192 or 256 channels, and this is "
-            f"RWKV-{spec.generation} with heads of {spec.head_size}"
+            f"is for {'widths' if spec.generation == '4' else 'heads'} that are multiples of "
+            f"{CHANNELS} channels, and this RWKV-{spec.generation} has {_channels(spec)}"
         )
     return "" if available() else "needs the native library, which cannot be used here"

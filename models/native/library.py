@@ -8,7 +8,7 @@ import ctypes
 import functools
 import logging
 import os
-from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
 
 from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
@@ -20,18 +20,31 @@ ISA_VARIABLE = "RWKV_SERVER_ISA"
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 Floats = POINTER(c_float)
+Doubles = POINTER(c_double)
 Integers = POINTER(c_int64)
+Handles = POINTER(c_void_p)
 
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv_available": (c_char_p, []),
-    "rwkv7_new": (c_void_p, [Integers, c_int, c_char_p, c_int]),
-    "rwkv7_free": (None, [c_void_p]),
-    "rwkv7_bytes": (c_int64, [c_void_p]),
-    "rwkv7_put": (c_char_p, [c_void_p, c_char_p, Floats, c_int64, c_int64]),
-    "rwkv7_ready": (c_char_p, [c_void_p]),
-    "rwkv7_forward": (
+    "rwkv_new": (c_void_p, [c_char_p, Integers, c_int, c_char_p, c_int]),
+    "rwkv_free": (None, [c_void_p]),
+    "rwkv_bytes": (c_int64, [Handles, c_int64]),
+    "rwkv_put": (c_char_p, [c_void_p, c_char_p, Floats, c_int64, c_int64]),
+    "rwkv_share": (c_char_p, [c_void_p, c_void_p, c_char_p]),
+    "rwkv_ready": (c_char_p, [c_void_p]),
+    "rwkv_forward": (
         None,
         [c_void_p, Integers, Integers, c_int64, Floats, Floats, Floats, Integers, Floats, c_int],
+    ),
+    "rwkv_sampler_new": (c_void_p, [Doubles, Integers, Doubles, c_int64, Integers, c_int64]),
+    "rwkv_sampler_free": (None, [c_void_p]),
+    "rwkv_sampler_choose": (
+        c_int64,
+        [c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_double],
+    ),
+    "rwkv_score": (
+        c_int,
+        [Floats, c_int64, c_int64, Integers, c_int64, Integers, c_int64, Floats, Integers, Floats],
     ),
 }
 
@@ -45,7 +58,7 @@ def available() -> bool:
 def library() -> ctypes.CDLL | None:
     """The loaded library, or None, said once in one log line."""
     if not PATH.is_file():
-        log.info("the native library was not built; RWKV-7 runs on torch")
+        log.info("the native library was not built; torch computes instead")
         return None
     try:
         found = ctypes.CDLL(str(PATH))
@@ -53,7 +66,7 @@ def library() -> ctypes.CDLL | None:
             call = getattr(found, name)
             call.restype, call.argtypes = result, arguments
     except (OSError, AttributeError) as error:
-        log.warning("the native library cannot be loaded, RWKV-7 runs on torch: %s", error)
+        log.warning("the native library cannot be loaded, torch computes instead: %s", error)
         return None
     return found
 

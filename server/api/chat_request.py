@@ -8,33 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from server.api.chat_message import ChatMessage
+from server.api.constraint import ConstraintFields
 from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
-
-
-class TextPart(Wire):
-    """A piece of a message's text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(Wire):
-    """One message; `name` and what assistants' messages carry beside their text is ignored."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    tool_calls: Annotated[Any, Refused(neutral=([],))] = None
-    function_call: Annotated[Any, Refused()] = None
-    audio: Annotated[Any, Refused()] = None
-    content: str | Annotated[ListOf[TextPart], Field(min_length=1)]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The content as one string, parts joined by a line feed."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
+from server.api.tool_fields import ToolFields
 
 
 class TemplateOptions(Wire):
@@ -55,7 +34,7 @@ class ThinkingFields(Wire):
     chat_template_kwargs: TemplateOptions | None = None
 
 
-class HonouredFields(ThinkingFields, SamplingFields):
+class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -64,6 +43,7 @@ class HonouredFields(ThinkingFields, SamplingFields):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessFields(Wire):
@@ -86,38 +66,19 @@ class MeaninglessFields(Wire):
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
     safety_identifier: str | None = None
-    parallel_tool_calls: bool | None = None
     prediction: dict[str, Any] | None = None
 
 
 class RefusedFields(Wire):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
-    tools: Annotated[Any, Refused(neutral=([],))] = None
-    tool_choice: Annotated[Any, Refused(neutral=("none", "auto"))] = None
-    functions: Annotated[Any, Refused()] = None
-    function_call: Annotated[Any, Refused()] = None
-    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
     audio: Annotated[Any, Refused()] = None
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
     web_search_options: Annotated[Any, Refused()] = None
     moderation: Annotated[Any, Refused()] = None
-    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
-    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
-    ignore_eos: Annotated[Any, Refused(neutral=(False,))] = None
-    bad_words: Annotated[Any, Refused(neutral=([],))] = None
-    allowed_token_ids: Annotated[Any, Refused()] = None
-    structured_outputs: Annotated[Any, Refused()] = None
-    guided_json: Annotated[Any, Refused()] = None
-    guided_regex: Annotated[Any, Refused()] = None
-    guided_choice: Annotated[Any, Refused()] = None
-    guided_grammar: Annotated[Any, Refused()] = None
-    grammar: Annotated[Any, Refused(neutral=("",))] = None
-    json_schema: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
-    return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
     cache_salt: Annotated[Any, Refused()] = None
     conversation: Annotated[Any, Refused()] = None
 

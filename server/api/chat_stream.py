@@ -1,19 +1,23 @@
 """A chat completion in chunks: server-sent events as bytes.
 
 The first chunk of each choice carries the role, for all choices in order before any text; the
-last carries the finish_reason. With include_usage a chunk without choices follows, and the
-other chunks say `usage: null`.
+last carries the finish_reason. The prompt's ids, if asked for, come with the first chunk, those
+of each choice with its last. With include_usage a chunk without choices follows, and the other
+chunks say `usage: null`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from server.api.chat_answer import REASONS, SERVICE_TIER, Head, WireReason, usage
+from server.api.chat_answer import SERVICE_TIER, Head, WireReason, finish_reason, usage
 from server.api.logprobs import chat_logprobs
 from server.api.streams import frame
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent
+from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 async def chunks(
@@ -21,7 +25,7 @@ async def chunks(
 ) -> AsyncGenerator[bytes]:
     """A chunk for every event, and what comes before and after them."""
     for choice in range(choices):
-        yield writer.opening(choice)
+        yield writer.opening(choice, turn)
     ends: list[ChoiceEnd] = []
     async for event in events:
         match event:
@@ -29,20 +33,31 @@ async def chunks(
                 yield writer.text(event)
             case ReasoningDelta(choice, text):
                 yield writer.reasoning(choice, text)
-            case ChoiceEnd(choice, reason):
+            case ToolCallDelta():
+                yield writer.call(event)
+            case ChoiceEnd():
                 ends.append(event)
-                yield writer.end(choice, REASONS[reason])
+                yield writer.end(event, turn)
     if writer.include_usage:
         yield writer.usage(turn, ends)
 
 
 class ChunkWriter:
-    """Writes the chunks of one answer; token_bytes: given where likelihoods were asked for."""
+    """Writes the chunks of one answer.
+
+    token_bytes: given where likelihoods were asked for. legacy: calls in the older form.
+    """
 
     def __init__(
-        self, head: Head, *, include_usage: bool, token_bytes: TokenBytes | None = None
+        self,
+        head: Head,
+        *,
+        include_usage: bool,
+        token_bytes: TokenBytes | None = None,
+        legacy: bool = False,
     ) -> None:
         self.include_usage = include_usage
+        self._legacy = legacy
         self._token_bytes = token_bytes
         self._common = {
             "id": head.id,
@@ -53,8 +68,11 @@ class ChunkWriter:
             "system_fingerprint": head.system_fingerprint,
         }
 
-    def opening(self, choice: int) -> bytes:
-        return self._choice(choice, {"role": "assistant", "content": "", "refusal": None})
+    def opening(self, choice: int, turn: Turn) -> bytes:
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        if choice or turn.prompt_ids is None:
+            return self._choice(choice, delta)
+        return self._choice(choice, delta, prompt_token_ids=list(turn.prompt_ids))
 
     def text(self, event: TextDelta) -> bytes:
         logprobs = None
@@ -65,8 +83,19 @@ class ChunkWriter:
     def reasoning(self, choice: int, text: str) -> bytes:
         return self._choice(choice, {"reasoning_content": text})
 
-    def end(self, choice: int, reason: WireReason) -> bytes:
-        return self._choice(choice, {}, reason)
+    def call(self, event: ToolCallDelta) -> bytes:
+        first = event.name is not None
+        function = {"name": event.name} if first else {}
+        function["arguments"] = event.arguments
+        if self._legacy:
+            return self._choice(event.choice, {"function_call": function})
+        begun = {"id": event.id, "type": "function"} if first else {}
+        call = {"index": event.index, **begun, "function": function}
+        return self._choice(event.choice, {"tool_calls": [call]})
+
+    def end(self, end: ChoiceEnd, turn: Turn) -> bytes:
+        ids = {} if turn.prompt_ids is None else {"token_ids": turn.answer_ids[end.choice]}
+        return self._choice(end.choice, {}, finish_reason(end, legacy=self._legacy), more=ids)
 
     def usage(self, turn: Turn, ends: list[ChoiceEnd]) -> bytes:
         used = usage(turn, ends).model_dump()
@@ -78,7 +107,11 @@ class ChunkWriter:
         delta: dict[str, Any],
         reason: WireReason | None = None,
         logprobs: dict[str, Any] | None = None,
+        *,
+        more: Mapping[str, Any] = _NOTHING,
+        **rest: Any,
     ) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
-        rest = {"usage": None} if self.include_usage else {}
-        return frame(self._common | {"choices": [choice]} | rest)
+        if self.include_usage:
+            rest["usage"] = None
+        return frame(self._common | {"choices": [{**choice, **more}]} | rest)

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
-from server.api.fields import UNSUPPORTED, ListOf, Refused, Whole, Wire
+from server.api.constraint import ConstraintFields, asked_constraint
+from server.api.fields import UNSUPPORTED, Refused, Whole, Wire
+from server.api.priority import Priority
+from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
     SamplingFields,
-    check_ids,
     sampling_options,
     stop_strings,
     stop_token_ids,
@@ -16,29 +18,9 @@ from server.chat.completion import CompletionRequest
 from server.errors import InvalidRequest
 
 _MAX_TOKENS = 16  # OpenAI's default
-_PROMPTS = 2048
-
-Ids = Annotated[ListOf[Whole], Field(min_length=1)]
 
 
-def _form(prompt: Any) -> str:
-    """Which form of a prompt is meant, by its first part, so that a fault is told of that form."""
-    if not isinstance(prompt, list):
-        return "text"
-    first = prompt[0] if prompt else None
-    return "texts" if isinstance(first, str) else "lists" if isinstance(first, list) else "ids"
-
-
-Prompt = Annotated[
-    Annotated[str, Tag("text")]
-    | Annotated[ListOf[str], Field(max_length=_PROMPTS), Tag("texts")]
-    | Annotated[Ids, Tag("ids")]
-    | Annotated[ListOf[Ids], Field(max_length=_PROMPTS), Tag("lists")],
-    Discriminator(_form),
-]
-
-
-class HonouredCompletionFields(SamplingFields):
+class HonouredCompletionFields(ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -47,8 +29,7 @@ class HonouredCompletionFields(SamplingFields):
     best_of: Annotated[Whole, Field(ge=1, le=128)] | None = None
     echo: bool | None = None
     logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
-    ignore_eos: bool | None = None
-    return_token_ids: bool | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessCompletionFields(Wire):
@@ -64,19 +45,7 @@ class RefusedCompletionFields(Wire):
     prompt_logprobs: Annotated[Any, Refused()] = None
     prompt_embeds: Annotated[Any, Refused()] = None
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
-    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
     use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
-    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
-    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
-    bad_words: Annotated[Any, Refused(neutral=([],))] = None
-    allowed_token_ids: Annotated[Any, Refused()] = None
-    structured_outputs: Annotated[Any, Refused()] = None
-    guided_json: Annotated[Any, Refused()] = None
-    guided_regex: Annotated[Any, Refused()] = None
-    guided_choice: Annotated[Any, Refused()] = None
-    guided_grammar: Annotated[Any, Refused()] = None
-    grammar: Annotated[Any, Refused(neutral=("",))] = None
-    json_schema: Annotated[Any, Refused()] = None
     cache_salt: Annotated[Any, Refused()] = None
 
 
@@ -86,7 +55,9 @@ class CompletionBody(
     """A raw completion request."""
 
 
-def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) -> CompletionRequest:
+def completion_request(
+    body: CompletionBody, *, caller: str, vocab_size: int, priority: int = 0
+) -> CompletionRequest:
     """What the service is asked. Raises InvalidRequest for ids outside the vocabulary."""
     choices = body.n or 1
     if body.best_of is not None and body.best_of != choices:
@@ -98,7 +69,7 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         )
     return CompletionRequest(
         caller=caller,
-        prompts=_prompts(body, vocab_size),
+        prompts=prompts(body.prompt, "prompt", vocab_size),
         choices=choices,
         max_tokens=_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
         stop=stop_strings(body),
@@ -107,22 +78,6 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         sampling=sampling_options(body, vocab_size),
         logprobs=body.logprobs,
         echo=bool(body.echo),
+        constraint=asked_constraint(body),
+        priority=priority,
     )
-
-
-def _prompts(body: CompletionBody, vocab_size: int) -> tuple[str | tuple[int, ...], ...]:
-    if isinstance(body.prompt, str):
-        return (body.prompt,)
-    prompts: list[str | tuple[int, ...]] = []
-    ids: list[int] = []
-    given: list[str | int | list[int]] = [*body.prompt]
-    for number, item in enumerate(given):
-        if isinstance(item, str):
-            prompts.append(item)
-        elif isinstance(item, int):
-            ids.append(item)
-        else:
-            check_ids(item, f"prompt.{number}", vocab_size)
-            prompts.append(tuple(item))
-    check_ids(ids, "prompt", vocab_size)
-    return (*prompts, *([tuple(ids)] if ids else []))

@@ -2,23 +2,24 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion_turn import Completion, Continued, Continuing
+from server.chat.constraint import GrammarCompiler, answer_grammar, endless
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
-from server.chat.types import SamplingOptions
+from server.chat.types import Constraint, SamplingOptions
 from server.engine.client import EngineClient, EngineFull, EventStream
-from server.engine.messages import Branch, Submit
+from server.engine.constraint import Grammar
+from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import SessionManager
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class CompletionRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     logprobs: int | None = None
     echo: bool = False
+    constraint: Constraint | None = None
+    priority: int = 0
 
     @property
     def scores_prompts(self) -> bool:
@@ -57,6 +60,7 @@ class CompletionService:
         *,
         max_prompt_tokens: int,
         beginning: Snapshot | None,
+        grammars: GrammarCompiler,
         observer: AnswerObserver | None = None,
     ) -> None:
         self._tokenizer = tokenizer
@@ -65,18 +69,29 @@ class CompletionService:
         self._fingerprint = fingerprint
         self._max_prompt_tokens = max_prompt_tokens
         self._beginning = beginning
+        self._grammars = grammars
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
 
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
-        self._check_room(request)
+        answers = self._answers(request)
         try:
-            with self._engine.reserved(len(request.prompts) * request.choices):
-                prompts = [await self._prompt(request, n) for n in range(len(request.prompts))]
-            streams = [self._submit(request, prompt) for prompt in prompts]
+            with self._engine.held(answers, request.priority):
+                grammar = await self._grammar(request)
+                read = await aside(partial(self._read, request), sum(map(len, request.prompts)))
+                prompts = [await self._resumed(request, *prompt) for prompt in read]
+            streams = [self._submit(request, prompt, grammar) for prompt in prompts]
         except EngineFull:
-            raise _busy() from None
+            raise busy() from None
+        return self._started(request, prompts, streams)
+
+    def _started(
+        self,
+        request: CompletionRequest,
+        prompts: Sequence[Continued],
+        streams: Sequence[EventStream],
+    ) -> Completion:
         owner = self._fingerprint, request.caller
         texts = [
             Continuing(
@@ -91,14 +106,22 @@ class CompletionService:
             )
             for number, (stream, prompt) in enumerate(zip(streams, prompts, strict=True))
         ]
-        read = [] if request.scores_prompts else [prompt.ids for prompt in prompts]
-        completion = Completion(texts, self._sessions.reading_ids(owner, read))
+        reading = [] if request.scores_prompts else [prompt.ids for prompt in prompts]
+        completion = Completion(texts, self._sessions.reading_ids(owner, reading))
         task = asyncio.create_task(completion.run())
         self._running.add(task)  # it goes on when nobody listens, so that its state is kept
         task.add_done_callback(self._running.discard)
         return completion
 
-    def _check_room(self, request: CompletionRequest) -> None:
+    async def _grammar(self, request: CompletionRequest) -> Grammar | None:
+        constraint = request.constraint
+        if constraint is None:
+            return None
+        if request.ignore_eos:
+            raise endless(constraint.param)
+        return await self._grammars.compile(partial(answer_grammar, constraint), constraint.param)
+
+    def _answers(self, request: CompletionRequest) -> int:
         """All prompts or none: what is admitted must not have to be given up."""
         wanted = len(request.prompts) * request.choices
         if wanted > self._engine.capacity:
@@ -107,10 +130,13 @@ class CompletionService:
                 f"here: slots and queue together take {self._engine.capacity}",
                 param="prompt" if len(request.prompts) > 1 else "n",
             )
-        if wanted > self._engine.capacity - self._engine.in_flight:
-            raise _busy()
+        return wanted
 
-    async def _prompt(self, request: CompletionRequest, number: int) -> Continued:
+    def _read(self, request: CompletionRequest) -> list[tuple[tuple[int, ...], str]]:
+        """The ids and the text of every prompt."""
+        return [self._prompt(request, number) for number in range(len(request.prompts))]
+
+    def _prompt(self, request: CompletionRequest, number: int) -> tuple[tuple[int, ...], str]:
         given = request.prompts[number]
         param = f"prompt.{number}" if len(request.prompts) > 1 else "prompt"
         ids = self._encode(given, param) if isinstance(given, str) else given
@@ -121,7 +147,11 @@ class CompletionService:
                 param=param,
                 code="context_length_exceeded",
             )
-        text = given if isinstance(given, str) else self._tokenizer.decode(ids)
+        return ids, given if isinstance(given, str) else self._tokenizer.decode(ids)
+
+    async def _resumed(
+        self, request: CompletionRequest, ids: tuple[int, ...], text: str
+    ) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
             kept = await self._sessions.resume_ids((self._fingerprint, request.caller), ids)
@@ -136,29 +166,30 @@ class CompletionService:
         except TokenizerError as error:
             raise InvalidRequest(f"{param} cannot be tokenised: {error}", param=param) from error
 
-    def _submit(self, request: CompletionRequest, prompt: Continued) -> EventStream:
+    def _submit(
+        self, request: CompletionRequest, prompt: Continued, grammar: Grammar | None
+    ) -> EventStream:
         ends = () if request.ignore_eos else (self._tokenizer.eos_id,)
         return self._engine.submit(
             Submit(
                 request=secrets.token_hex(12),
                 start=prompt.start,
                 pieces=(prompt.ids[prompt.cached :],),
-                branches=tuple(self._branches(request)),
+                branches=tuple(self._branches(request, grammar)),
                 max_tokens=request.max_tokens,
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
                 logprobs=request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
+                place=Place(request.caller, request.priority),
             ),
             self._observer,
         )
 
-    def _branches(self, request: CompletionRequest) -> Iterator[Branch]:
-        sampling = resolve(request.sampling, SamplingOptions())
+    def _branches(self, request: CompletionRequest, grammar: Grammar | None) -> Iterator[Branch]:
+        options = request.sampling
+        sampling = resolve(options, SamplingOptions(), self._tokenizer, request.max_tokens)
+        least = sampling.min_tokens
         for number in range(request.choices):
-            watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
-            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
-
-
-def _busy() -> Overloaded:
-    message = "the server is busy: its slots and its queue are full"
-    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)
+            watcher = TextWatcher(self._tokenizer, request.stop, trim=False, min_tokens=least)
+            matcher = grammar.matcher() if grammar is not None else None
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)

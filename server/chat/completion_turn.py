@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from server.chat.failure import failure_of
 from server.chat.tokens import TextToken, TokenBytes, TokenLedger
 from server.chat.types import ChoiceEnd, TextDelta
 from server.engine.client import EventStream
@@ -131,8 +132,8 @@ class Continuing:
                     yield TextDelta(self.numbers[branch], text, tokens)
             case Finished():
                 yield from self._finish(event)
-            case Failed(_, message):
-                raise AnswerFailed(message)
+            case Failed():
+                raise failure_of(event)
 
     def _prompt(self) -> Iterator[EchoDelta]:
         ledger = TokenLedger(self._token_bytes)

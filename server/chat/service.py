@@ -3,26 +3,30 @@
 import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion import CompletionService
+from server.chat.constraint import GrammarCompiler, turn_grammar
+from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
+from server.chat.tools import NO_TOOLS, Toolbox, toolbox
 from server.chat.turn import Boundary, Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
-from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.constraint import Grammar
+from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager, conversation_key
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,15 @@ class ServedModel:
         return "/".join(parts)
 
     def lay_out(
-        self, caller: str, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        caller: str,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
         """The segments of a caller's prompt, by the names this model's states have."""
         root = conversation_key(self.fingerprint, caller)
-        return self.template.lay_out(root, messages, thinking)
+        return self.template.lay_out(root, messages, thinking, toolbox)
 
     def encode(self, segment: Segment) -> list[int]:
         """Raises InvalidRequest, naming the message it belongs to."""
@@ -62,6 +70,23 @@ class ServedModel:
                 f"message {segment.message} cannot be tokenised: {error}",
                 param=f"messages.{segment.message}.content",
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A turn that can be submitted: what it continues, and the pieces that are left to read."""
+
+    layout: Layout
+    grammar: Grammar | None
+    resumption: Resumption
+    pieces: Sequence[tuple[int, ...]]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the whole prompt, as they were and are fed."""
+        start = self.resumption.snapshot
+        before = start.fed.to_list() if start is not None else []
+        return (*before, *(token for piece in self.pieces for token in piece))
 
 
 class ChatService:
@@ -91,11 +116,20 @@ class ChatService:
         self._max_prompt_tokens = max_prompt_tokens
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
+        self._grammars = GrammarCompiler(model.tokenizer, model.spec.vocab_size)
         self.completions = CompletionService(
             model.tokenizer,
             engine,
             sessions,
             model.fingerprint,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+            grammars=self._grammars,
+            observer=observer,
+        )
+        self.embeddings = EmbeddingService(
+            model.tokenizer,
+            engine,
             max_prompt_tokens=max_prompt_tokens,
             beginning=beginning,
             observer=observer,
@@ -108,46 +142,55 @@ class ChatService:
 
     async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
-        if request.choices > self._engine.capacity:
-            raise InvalidRequest(
-                f"{request.choices} choices can never run here: slots and queue together take "
-                f"{self._engine.capacity}",
-                param="n",
-            )
+        self._check_choices(request.choices)
         self._check_text(request.messages)
-        layout = self.model.lay_out(request.caller, request.messages, request.thinking)
-        try:
-            with self._engine.reserved(request.choices):
-                resumption = await self._resume(layout.keys)
-        except EngineFull:
-            raise _busy() from None
-        return self._started(request, layout, resumption)
+        with ExitStack() as reading:
+            try:
+                with self._engine.held(request.choices, request.priority):
+                    ready = await self._prepared(request, reading)
+                return self._started(request, ready, reading)
+            except EngineFull:
+                raise busy() from None
 
-    def _started(self, request: TurnRequest, layout: Layout, resumption: Resumption) -> Turn:
-        pieces = self._pieces(layout.segments[resumption.segments :])
-        prompt = self._prompt(request, layout, resumption, pieces)
+    async def _prepared(self, request: TurnRequest, reading: ExitStack) -> _Ready:
+        """From here until `reading` ends, others wait for the boundaries of this prompt."""
+        tools = _toolbox(request)
+        layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
+        grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
+        if grammar is not None and layout.calls is None and layout.phase == "start":
+            layout = replace(layout, phase="answer")
+        resumption = await self._resume(layout.keys)
+        segments = layout.segments[resumption.segments :]
+        reading.enter_context(
+            self._sessions.reading([s.key for s in segments if s.boundary and s.key is not None])
+        )
+        pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
+        return _Ready(layout, grammar, resumption, pieces)
+
+    def _started(self, request: TurnRequest, ready: _Ready, reading: ExitStack) -> Turn:
+        prompt = self._prompt(request, ready)
         self._check_length(prompt.tokens)
+        max_tokens = request.max_tokens or self._default_max_tokens
         submit = Submit(
             request=secrets.token_hex(12),
-            start=resumption.snapshot,
-            pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout)),
-            max_tokens=request.max_tokens or self._default_max_tokens,
-            stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+            start=ready.resumption.snapshot,
+            pieces=tuple(ready.pieces),
+            branches=tuple(self._branches(request, ready.layout, ready.grammar, max_tokens)),
+            max_tokens=max_tokens,
+            stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
+            place=Place(request.caller, request.priority),
         )
-        try:
-            stream = self._engine.submit(submit, self._observer)
-        except EngineFull:
-            raise _busy() from None
-        retell = None if self.model.keep_thinking else partial(self._retell, request)
+        stream = self._engine.submit(submit, self._observer)
         turn = Turn(
             stream,
             prompt,
             self._sessions,
             choices=request.choices,
-            retell=retell,
+            reading=reading.pop_all(),
+            retell=None if self.model.keep_thinking else partial(self._retell, request),
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
+            prompt_ids=ready.ids if request.token_ids else None,
         )
         self._run(turn)
         return turn
@@ -156,17 +199,12 @@ class ChatService:
         found = await self._sessions.resume(keys)
         return found if found.snapshot is not None else Resumption(self.beginning)
 
-    def _prompt(
-        self,
-        request: TurnRequest,
-        layout: Layout,
-        resumption: Resumption,
-        pieces: Sequence[Sequence[int]],
-    ) -> Prompt:
+    def _prompt(self, request: TurnRequest, ready: _Ready) -> Prompt:
+        layout, resumption = ready.layout, ready.resumption
         left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
         answers = [message.role == "assistant" for message in request.messages]
         return Prompt(
-            tokens=resumption.tokens + sum(map(len, pieces)),
+            tokens=resumption.tokens + sum(map(len, ready.pieces)),
             cached=resumption.tokens,
             template=self.model.template,
             owner=(self.model.fingerprint, request.caller),
@@ -178,6 +216,7 @@ class ChatService:
             turns=sum(answers) + 1,
             key=layout.opening.key,
             phase=layout.phase,
+            calls=layout.calls,
         )
 
     async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
@@ -187,7 +226,8 @@ class ChatService:
         or the server no room: a follow-up reads the answer then.
         """
         try:
-            history = self.model.lay_out(request.caller, (*request.messages, answer)).history
+            told = (*request.messages, answer)
+            history = self.model.lay_out(request.caller, told, toolbox=_toolbox(request)).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
@@ -195,9 +235,11 @@ class ChatService:
         resumption = await self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
-        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+        return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
 
-    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+    async def _read(
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+    ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
@@ -206,6 +248,7 @@ class ChatService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(priority=request.priority),
         )
         try:
             stream = self._engine.submit(submit)
@@ -224,6 +267,14 @@ class ChatService:
                 pieces.append(tuple(ids))
                 ids = []
         return pieces
+
+    def _check_choices(self, choices: int) -> None:
+        if choices > self._engine.capacity:
+            raise InvalidRequest(
+                f"{choices} choices can never run here: slots and queue together take "
+                f"{self._engine.capacity}",
+                param="n",
+            )
 
     def _check_text(self, messages: Sequence[Message]) -> None:
         for number, message in enumerate(messages):
@@ -244,12 +295,31 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    def _branches(self, request: TurnRequest, layout: Layout) -> Iterator[Branch]:
-        template, tokenizer = self.model.template, self.model.tokenizer
-        sampling = resolve(request.sampling, template.sampling)
+    def _stop_ids(self, request: TurnRequest) -> frozenset[int]:
+        ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
+        return frozenset((*ends, *request.stop_token_ids))
+
+    def _branches(
+        self, request: TurnRequest, layout: Layout, grammar: Grammar | None, max_tokens: int
+    ) -> Iterator[Branch]:
+        tokenizer, stops = self.model.tokenizer, self._stops(request)
+        sampling = resolve(request.sampling, self.model.template.sampling, tokenizer, max_tokens)
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, template.stops, request.stop, layout.phase)
-            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
+            watcher = TextWatcher(
+                tokenizer,
+                stops,
+                request.stop,
+                layout.phase,
+                calls=layout.calls,
+                min_tokens=sampling.min_tokens,
+            )
+            matcher = grammar.matcher() if grammar is not None else None
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
+
+    def _stops(self, request: TurnRequest) -> tuple[str, ...]:
+        """Where an answer has to be something, that alone says where it ends."""
+        free = request.constraint is None and not request.ignore_eos
+        return self.model.template.stops if free else ()
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""
@@ -258,6 +328,5 @@ class ChatService:
         task.add_done_callback(self._running.discard)
 
 
-def _busy() -> Overloaded:
-    message = "the server is busy: its slots and its queue are full"
-    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)
+def _toolbox(request: TurnRequest) -> Toolbox:
+    return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)

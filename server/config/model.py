@@ -65,7 +65,7 @@ class AnyModel(Section):
             "Number format of the weights; the recurrent state is always float32",
             "auto, float32, bf16, fp16 or int8",
             "auto takes what the device computes fastest without losing quality; int8 is for "
-            "RWKV-7 on the CPU, half the size of bf16 and faster",
+            "the CPU, half the size of bf16 and faster",
             flag="--dtype",
             alias="RWKV_SERVER_DTYPE",
         ),

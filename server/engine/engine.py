@@ -1,16 +1,18 @@
 """The engine: step() = schedule → forward → sample → events. No threads, no queues in here."""
 
 import logging
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
+from time import monotonic
 
 import torch
 from torch import Tensor
 
 from models.base import Model
+from server.engine.line import Line
 from server.engine.messages import (
+    Admitted,
     BoundaryReached,
     Event,
     Failed,
@@ -35,6 +37,9 @@ class Engine:
     Everything happens in step(); between two steps every sequence is either waiting for a
     slot or in one, with its state, its fed ids and the logits that follow consistent.
     forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
+    drafted_tokens: up to so many decoding tokens in all, a step is filled up with drafts; the
+    model's logits must not depend on how tokens are cut into steps.
+    max_wait_s: how long a request of priority 0 may wait for its first slot; 0 is no limit.
     """
 
     def __init__(
@@ -44,19 +49,23 @@ class Engine:
         max_slots: int,
         prefill_chunk: int,
         forbidden_ids: Iterable[int] = (),
+        drafted_tokens: int = 1,
+        max_wait_s: float = 0,
     ) -> None:
         self._model = model
         self._slots = Slots(model, max_slots)
         self._prefill_chunk = prefill_chunk
         self._forbidden = forbidden_tensor(list(forbidden_ids))
-        self._waiting: deque[Sequence] = deque()
+        self._drafted_tokens = drafted_tokens
+        self._line = Line()
+        self._max_wait_s = max_wait_s
         self._order = count()
         self._events: list[Event] = []
         self.fed = (0, 0)  # sequences and tokens, by the last step
 
     @property
     def idle(self) -> bool:
-        return not self._waiting and not self._slots.sequences
+        return not self._line and not self._slots.sequences
 
     @property
     def occupied(self) -> int:
@@ -72,24 +81,31 @@ class Engine:
         """Queue a request; its branches fork off where its prompt has been fed."""
         try:
             branches = 1 if any(submit.pieces) else len(submit.branches)
-            self._waiting.extend(self._branches(submit, range(branches)))
+            for sequence in self._branches(submit, range(branches)):
+                sequence.waiting_since = monotonic()
+                self._line.add(sequence)
         except Exception:
             log.exception("a request could not be set up")
             self._fail(submit.request, "this answer could not be started")
 
     def cancel(self, request: str) -> None:
         """End a request's sequences; the next step() reports them Finished."""
-        for sequence in [s for s in self._waiting if s.request == request]:
-            self._waiting.remove(sequence)
-            self._report_finish(sequence, Ending("cancelled", ""), None)
+        for sequence in [s for s in self._line if s.request == request]:
+            if sequence.sampled:  # it gave its slot away
+                if sequence.ending is None:
+                    self._end_cancelled(sequence)
+            else:
+                self._line.remove(sequence)
+                self._report_finish(sequence, Ending("cancelled", ""), None)
         for sequence in [s for s in self._slots.sequences if s.request == request]:
             if sequence.in_prompt:
                 self._slots.remove(sequence)
                 self._report_finish(sequence, Ending("cancelled", ""), None)
-            elif sequence.ending is None:  # the last published token is still to be fed
+            elif sequence.ending is None:
                 self._end_cancelled(sequence)
 
     def _end_cancelled(self, sequence: Sequence) -> None:
+        """With the last published token still to be fed."""
         try:
             sequence.ending = Ending("cancelled", sequence.watcher.close())
         except Exception:
@@ -98,9 +114,9 @@ class Engine:
 
     def abandon(self, message: str) -> list[Event]:
         """Give every sequence up; returns what was still to be reported, and their Failed."""
-        given_up = {s.request for s in (*self._waiting, *self._slots.sequences)}
+        given_up = {s.request for s in (*self._line, *self._slots.sequences)}
         events, self._events = self._events, []
-        self._waiting.clear()
+        self._line.clear()
         self._slots.sequences.clear()
         return [*events, *(Failed(request, message) for request in given_up)]
 
@@ -115,25 +131,65 @@ class Engine:
             log.exception("a step over %d sequences failed", len(feeds))
             for request in {feed.sequence.request for feed in feeds}:
                 self._fail(request, "the computation of this answer failed")
-        for sequence in list(self._slots.sequences):
-            if sequence.ready and sequence in self._slots.sequences:
+        for sequence in self._advanceable():
+            if sequence in self._slots.sequences:
                 self._advance_safely(sequence)
+                self._settle(sequence)
         events, self._events = self._events, []
         return events
+
+    def _advanceable(self) -> list[Sequence]:
+        """Those with nothing left to feed. A slow mask holds back others only if all wait."""
+        ready = [s for s in self._slots.sequences if s.ready]
+        prompt = [s for s in ready if not s.waits_for_mask]
+        return prompt if prompt or len(ready) < self.occupied else ready
 
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
         samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
         return [
-            Sequence(submit, branch, Sampler(sampling, self._forbidden), next(self._order))
+            Sequence(
+                submit,
+                branch,
+                Sampler(sampling, self._forbidden, submit.stop_ids),
+                next(self._order),
+            )
             for branch, sampling in samplings
         ]
 
     def _admit(self) -> None:
-        while self._waiting and self._slots.free:
-            self._slots.add(self._waiting.popleft())
+        self._give_up_waiting()
+        while self._line and self._make_room(self._line.priority):
+            sequence = self._line.pop()
+            if sequence.waiting_since is not None:
+                sequence.waiting_since = None
+                self._events.append(Admitted(sequence.request))
+            self._slots.add(sequence)
+
+    def _make_room(self, priority: int) -> bool:
+        """A slot is free for a sequence of this priority, which may take that of a later one."""
+        if self._slots.free:
+            return True
+        last = max(self._slots.sequences, key=lambda s: (s.priority, s.order))
+        if last.priority <= priority:
+            return False
+        self._slots.park(last)
+        self._line.put_first(last)
+        return True
+
+    def _give_up_waiting(self) -> None:
+        if not self._max_wait_s:
+            return
+        begin = monotonic() - self._max_wait_s
+        late = [s for s in self._line if s.waiting_since is not None and s.waiting_since < begin]
+        for request in {s.request for s in late if not s.priority}:
+            self._fail(request, "there was no slot for this answer in time", waited=True)
 
     def _forward(self, feeds: list[Feed]) -> None:
         if not feeds:
+            return
+        drafts = self._drafts(feeds)
+        if any(drafts):
+            self._forward_ahead(feeds, drafts)
             return
         tokens = [t for feed in feeds for t in feed.sequence.pending[: feed.count]]
         lengths = [feed.count for feed in feeds]
@@ -145,6 +201,38 @@ class Engine:
             logits = logits[torch.tensor(lengths, device=logits.device).cumsum(0) - 1]
         for feed, row in zip(feeds, logits.cpu(), strict=True):
             feed.sequence.feed(feed.count, row)
+
+    def _drafts(self, feeds: list[Feed]) -> list[tuple[int, ...]]:
+        """Guesses of what follows, one for each feed, where there is room for them."""
+        room = self._drafted_tokens - len(feeds)
+        if room <= 0 or not all(feed.sequence.decoding for feed in feeds):
+            return []
+        return [feed.sequence.draft(room // len(feeds)) for feed in feeds]
+
+    def _forward_ahead(self, feeds: list[Feed], drafts: list[tuple[int, ...]]) -> None:
+        sequences = [feed.sequence for feed in feeds]
+        fed = [(*s.pending, *draft) for s, draft in zip(sequences, drafts, strict=True)]
+        state = self._slots.lead(sequences)
+        copies = [
+            self._slots.copy(s) if d else None for s, d in zip(sequences, drafts, strict=True)
+        ]
+        lengths = [len(ids) for ids in fed]
+        tokens = torch.tensor([token for ids in fed for token in ids])
+        logits = self._model.forward(tokens, lengths, state, every=True)
+        rows = logits.cpu().split_with_sizes(lengths)
+        for sequence, draft, copy, own in zip(sequences, drafts, copies, rows, strict=True):
+            if copy is None:
+                sequence.feed(1, own[0])
+            else:
+                sequence.go_ahead(copy, draft, own)
+
+    def _settle(self, sequence: Sequence) -> None:
+        """Go through what was guessed as far as it comes true, and back behind the rest."""
+        while sequence.ahead is not None and sequence in self._slots.sequences:
+            if sequence.catch_up():
+                self._advance_safely(sequence)
+            else:
+                self._slots.restore(sequence, sequence.fall_back())
 
     def _score_prompts(self, feeds: list[Feed], logits: Tensor) -> None:
         """`logits` [T,V] after every token of all feeds."""
@@ -177,24 +265,29 @@ class Engine:
         sequence.next_piece()
         if not sequence.in_prompt:
             self._fork(sequence, snapshot)
-            self._go_on(sequence)
+            if not sequence.waits_for_mask:
+                self._go_on(sequence)
 
     def _fork(self, sequence: Sequence, snapshot: Snapshot) -> None:
         """Queue the prompt's other branches, first in line, from where it ends."""
         rest = replace(sequence.submit, start=snapshot, pieces=())
         forks = self._branches(rest, range(1, len(rest.branches)))
-        self._waiting.extendleft(reversed(forks))
+        for fork in reversed(forks):
+            self._line.put_first(fork)
 
     def _go_on(self, sequence: Sequence) -> None:
         """After the prompt, or after a token of the answer."""
-        if sequence.submit.max_tokens == 0:
+        if sequence.matcher is not None and sequence.matcher.complete:
+            self._end(sequence, Ending("stop", sequence.watcher.close()))
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             self._end(sequence, Ending("length", sequence.watcher.close()))
         else:
             self._sample(sequence)
 
     def _sample(self, sequence: Sequence) -> None:
         assert sequence.logits is not None
-        token = sequence.sampler.sample(sequence.logits)
+        mask = sequence.matcher.mask() if sequence.matcher is not None else None
+        token = sequence.sampler.sample(sequence.logits, mask)
         logprob = score_sampled(sequence, token, self._forbidden)
         sequence.sampled += 1
         if token in sequence.submit.stop_ids:
@@ -202,20 +295,23 @@ class Engine:
             return
         watched = sequence.watcher.push(token)
         self._keep_clean_point(sequence, watched)
-        sequence.generated.append(token)
+        sequence.say(token)
         where = sequence.request, sequence.branch
         self._events.append(TokenSampled(*where, token, watched.text, logprob))
         if watched.stopped:
             self._rewind(sequence, watched)
             return
         sequence.pending = (token,)
-        if len(sequence.generated) >= sequence.submit.max_tokens:
+        if sequence.matcher is not None:
+            sequence.matcher.advance(token)  # and says, once this token is fed, whether it ends
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             sequence.ending = Ending("length", sequence.watcher.close())
 
     def _end(self, sequence: Sequence, ending: Ending) -> None:
-        """With nothing left to feed."""
+        """With nothing left to feed, unless guesses were."""
         sequence.ending = ending
-        self._finish(sequence, self._slots.snapshot(sequence))
+        if sequence.ahead is None:
+            self._finish(sequence, self._slots.snapshot(sequence))
 
     def _keep_clean_point(self, sequence: Sequence, watched: Watched) -> None:
         """Copy the state out just before the token with which text begins to be held back."""
@@ -223,7 +319,12 @@ class Engine:
         if watched.clean > index:
             sequence.clean = None
         elif watched.clean == index:
-            sequence.clean = CleanPoint(index, self._slots.snapshot(sequence))
+            sequence.clean = self._clean_point(sequence, index)
+
+    def _clean_point(self, sequence: Sequence, index: int) -> CleanPoint:
+        if sequence.ahead is None:
+            return CleanPoint(index, self._slots.snapshot(sequence))
+        return CleanPoint(index - len(sequence.ahead.tail), sequence.before_ahead())
 
     def _rewind(self, sequence: Sequence, watched: Watched) -> None:
         """A stop string is complete: back to before it began, plus the text before it."""
@@ -234,7 +335,7 @@ class Engine:
         if not tail:
             self._finish(sequence, clean.snapshot)
             return
-        self._slots.restore(sequence, clean.snapshot)
+        self._slots.restore(sequence, clean.snapshot.state)
         sequence.restart_from(clean.snapshot, tail)
 
     def _finish(self, sequence: Sequence, snapshot: Snapshot) -> None:
@@ -250,8 +351,9 @@ class Engine:
             for branch in unforked
         )
 
-    def _fail(self, request: str, message: str) -> None:
+    def _fail(self, request: str, message: str, *, waited: bool = False) -> None:
         for sequence in [s for s in self._slots.sequences if s.request == request]:
             self._slots.remove(sequence)
-        self._waiting = deque(s for s in self._waiting if s.request != request)
-        self._events.append(Failed(request, message))
+        for sequence in [s for s in self._line if s.request == request]:
+            self._line.remove(sequence)
+        self._events.append(Failed(request, message, waited))

@@ -1,9 +1,13 @@
 """Everything that crosses the thread line: commands down, events up, all frozen."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from server.engine.snapshot import Snapshot
+if TYPE_CHECKING:  # torch is behind it, which whoever only names these values should not wait for
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from server.engine.snapshot import Snapshot
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -14,17 +18,24 @@ class Sampling:
 
     Penalties see generated tokens only. Counts are multiplied by `penalty_decay` with every
     generated token. `seed` fixes the random numbers of this sequence and of no other.
+    typical_p: mass of the ids kept whose surprise is nearest to the expected one. min_tokens: so
+    many are generated before any of the stop ids. bad_words: sequences of ids, none of which is
+    generated. allowed_ids: the only ones that are; None allows all.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    typical_p: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     penalty_decay: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
+    min_tokens: int = 0
+    bad_words: tuple[tuple[int, ...], ...] = ()
+    allowed_ids: tuple[int, ...] | None = None
     seed: int = 0
 
 
@@ -66,12 +77,54 @@ class Watcher(Protocol):
         ...
 
 
+class Matcher(Protocol):
+    """What may come next in an answer that is constrained; one per branch.
+
+    Called in the engine thread, from the answer's first token on. It computes in threads of its
+    own; what breaks there is raised by `complete` and mask().
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Nothing would wait for it."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The answer is what it has to be, and cannot go on."""
+        ...
+
+    def mask(self) -> "NDArray[np.int32]":
+        """Bits, int32 [ceil(V/32)], of the tokens that may come next; valid until advance().
+
+        The id that ends a text is among them where the answer may end.
+        """
+        ...
+
+    def advance(self, token: int) -> None:
+        """Go on behind a token that the mask allows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One answer to a prompt."""
+    """One answer to a prompt, and what it must fit, if anything."""
 
     sampling: Sampling
     watcher: Watcher
+    matcher: Matcher | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request stands in the line: callers take turns within a priority.
+
+    priority: the lower number comes first, and takes slots from higher ones. 0 is for whoever
+    waits for an answer, more for what is computed in the background.
+    """
+
+    caller: str = ""
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +139,14 @@ class Submit:
     """
 
     request: str
-    start: Snapshot | None
+    start: "Snapshot | None"
     pieces: tuple[tuple[int, ...], ...]
     branches: tuple[Branch, ...]
     max_tokens: int
     stop_ids: frozenset[int]
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +165,19 @@ Command = Submit | Cancel | Stop
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request has got its first slot; told to observers only."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class BoundaryReached:
     """The prompt has been fed up to the end of piece `piece`."""
 
     request: str
     piece: int
-    snapshot: Snapshot
+    snapshot: "Snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,17 +216,21 @@ class Finished:
     reason: FinishReason
     text: str
     sampled: int
-    snapshot: Snapshot | None
+    snapshot: "Snapshot | None"
     stop_token: int | None = None
     logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last event of a request whose computation broke; `message` names no user text."""
+    """The last event of a request whose computation broke; `message` names no user text.
+
+    waited: nothing broke, but the request never got a slot within the time it may wait.
+    """
 
     request: str
     message: str
+    waited: bool = False
 
 
-Event = BoundaryReached | PromptScored | TokenSampled | Finished | Failed
+Event = Admitted | BoundaryReached | PromptScored | TokenSampled | Finished | Failed

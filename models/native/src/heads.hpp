@@ -1,180 +1,109 @@
-// Time-mix between its matrices: what a unit of heads does with its sequences, token by token.
+// Time-mix between its matrices: how units of heads are shared out, and what a unit does with its
+// sequences, token by token.
 //
-// A unit is one head, or as many as fill a GROUP of channels where heads are smaller, so that its
-// output can be made ready for the next matrix at once.
+// A unit is as many heads as fill whole GROUPs of channels, so that its output can be made ready for
+// the next matrix at once. A generation brings its Head, which computes one head at a time:
+//     Head(worker, layer)             size, count: channels of a head, and heads
+//     prepare(head, start, stop)      the recurrence's inputs, for up to CHUNK tokens
+//     scan(head, place, s, at, from, to)  the tokens of one sequence among them; at: of `from`
+//     finish(head, start, stop, to, stride)  the output of those tokens, to rows of floats
+//     state(row, head)                where the state of a sequence begins, state_size floats
 #pragma once
 
-#include "matmul.hpp"
-#include "norm.hpp"
-#include "wkv.hpp"
+#include "products.hpp"
+#include "token_shift.hpp"
 
 namespace {
 
 using rwkv::CHUNK;
-using rwkv::Layer;
-using rwkv::Model;
-using rwkv::Pass;
-using rwkv::Segment;
-using rwkv::Workspace;
 
-constexpr float LOG_DECAY_SCALE = -0.606531f;  // log w = -0.606531·sigmoid(…), as in the reference
+// out[token - start] = matrix · inner, for the channels of one head.
+inline void multiply_head(const Matrix& m, const Activations& inner, int64_t head, int64_t size,
+                          int64_t start, int64_t stop, float* out) {
+    int64_t first = head * size;
+    multiply(m, inner, first / BLOCK, (first + size) / BLOCK, start, stop,
+             [&](int64_t t, int64_t row, const float* values) {
+                 float* to = out + (t - start) * size + row - first;
+                 for (int i = 0; i < BLOCK; i += LANES) store(to + i, load(values + i));
+             });
+}
 
-// A thread's intermediates of one head and up to CHUNK tokens: each [CHUNK][N] but the last two.
-struct HeadScratch {
-    float *w, *rate, *residual, *gate;  // from the low ranks
-    float *k, *v, *a, *b, *r, *y;
-    float* joined;  // [CHUNK][unit width]
-    float* states;  // [heads of the unit][N][N], turned
+// A thread's scratch beyond what token shift needs.
+inline float* head_scratch(const Worker& w) { return w.scratch() + w.width; }
 
-    HeadScratch(float* from, int64_t size, int64_t unit_width) {
-        float** parts[] = {&w, &rate, &residual, &gate, &k, &v, &a, &b, &r, &y};
-        for (float** part : parts) {
-            *part = from;
-            from += CHUNK * size;
-        }
-        joined = from;
-        states = from + CHUNK * unit_width;
-    }
-};
+template <class Head>
+class Heads {
+public:
+    Heads(const Worker& worker, int64_t layer)
+        : worker_(worker), head_(worker, layer), unit_heads_(rwkv::unit_heads(head_.size)),
+          unit_width_(unit_heads_ * head_.size) {}
 
-struct HeadWork {
-    const Model& model;
-    const Layer& layer;
-    const Pass& pass;
-    int64_t index;  // of the layer
-    int64_t size, unit_heads, unit_width;
-    HeadScratch scratch;
-
-    HeadWork(const Model& m, const Pass& p, int64_t i, int thread)
-        : model(m), layer(m.layers[i]), pass(p), index(i), size(m.sizes.head_size),
-          unit_heads(size < GROUP ? GROUP / size : 1), unit_width(size * unit_heads),
-          scratch(m.work.scratch[thread] + m.sizes.width, size, unit_width) {}
-
-    float* stored_state(int64_t row, int64_t head) const {
-        const rwkv::StateView& s = pass.state;
-        return s.wkv + index * s.wkv_layer + row * s.wkv_row + head * size * size;
-    }
-
-    // out[token - start] = matrix · inner, for the channels of one head
-    void low_rank(const rwkv::Matrix& m, const Activations& inner, int64_t head, int64_t start,
-                  int64_t stop, float* out) const {
-        int64_t first = head * size;
-        multiply(m, inner, first / BLOCK, (first + size) / BLOCK, start, stop,
-                 [&](int64_t t, int64_t row, const float* values) {
-                     float* to = out + (t - start) * size + row - first;
-                     for (int i = 0; i < BLOCK; i += LANES) store(to + i, load(values + i));
-                 });
-    }
-
-    void expand_low_ranks(int64_t head, int64_t start, int64_t stop) {
-        const Workspace& work = model.work;
-        low_rank(layer.w2, work.low_w, head, start, stop, scratch.w);
-        low_rank(layer.a2, work.low_a, head, start, stop, scratch.rate);
-        low_rank(layer.g2, work.low_g, head, start, stop, scratch.gate);
-        if (index > 0) low_rank(layer.v2, work.low_v, head, start, stop, scratch.residual);
-    }
-
-    // The recurrence's inputs of token t, as the `at`-th of the chunk.
-    void prepare(int64_t head, int64_t t, int64_t at) {
-        const Workspace& work = model.work;
-        int64_t c = head * size, from = t * model.sizes.width + c;
-        float *w = scratch.w + at * size, *rates = scratch.rate + at * size;
-        float *a = scratch.a + at * size, *b = scratch.b + at * size;
-        float *k_out = scratch.k + at * size, *v_out = scratch.v + at * size;
-        const float* pull = scratch.residual + at * size;
-        Vec squares = {};
-        for (int64_t i = 0; i < size; i += LANES) {
-            Vec k = load(work.k + from + i), first = load(work.first_value + from + i), v = first;
-            Vec rate = sigmoid(load(layer.a0 + c + i) + load(rates + i));
-            Vec decay = sigmoid(load(layer.w0 + c + i) + load(w + i));
-            store(w + i, exponential(decay * LOG_DECAY_SCALE));
-            if (index > 0) {
-                Vec share = sigmoid(load(layer.v0 + c + i) + load(pull + i));
-                v = load(work.v + from + i);
-                v = v + (first - v) * share;
-            }
-            Vec kk = k * load(layer.k_k + c + i);
-            squares += kk * kk;
-            store(a + i, kk);
-            store(rates + i, rate);
-            store(v_out + i, v);
-            store(k_out + i, k * (1.0f + (rate - 1.0f) * load(layer.k_a + c + i)));
-            store(scratch.r + at * size + i, load(work.r + from + i));
-        }
-        float length = sqrtf(sum(squares));
-        float scale = 1.0f / (length > 1e-12f ? length : 1e-12f);
-        for (int64_t i = 0; i < size; i += LANES) {
-            Vec kk = load(a + i) * scale;
-            store(b + i, kk * load(rates + i));
-            store(a + i, -kk);
+    // This thread's part of all units and sequences.
+    void run() {
+        const Pass& pass = worker_.pass;
+        int64_t count = (head_.count + unit_heads_ - 1) / unit_heads_;
+        // Units of few heads are too coarse for many threads: sequences are shared out too.
+        int64_t parts = (2 * worker_.team.count() + count - 1) / count;
+        if (parts > pass.segment_count) parts = pass.segment_count;
+        Range mine = worker_.share(count * parts);
+        for (int64_t job = mine.first; job < mine.last; ++job) {
+            int64_t unit = job / parts, part = job % parts;
+            int64_t first = pass.segment_count * part / parts;
+            int64_t last = pass.segment_count * (part + 1) / parts;
+            run_unit(unit, pass.segments + first, pass.segments + last);
         }
     }
 
-    // y of the `at`-th token: normalised, with the bonus, gated, into its place among the heads.
-    void finish(int64_t head, int64_t place, int64_t at) {
-        int64_t c = head * size;
-        float* y = scratch.y + at * size;
-        const float *r = scratch.r + at * size, *k = scratch.k + at * size;
-        const float *v = scratch.v + at * size, *gate = scratch.gate + at * size;
-        Vec bonus = {};
-        for (int64_t i = 0; i < size; i += LANES)
-            bonus += load(r + i) * load(k + i) * load(layer.r_k + c + i);
-        float strength = sum(bonus);
-        normalise(y, size, layer.ln_x.weight + c, layer.ln_x.bias + c, GROUP_NORM_EPS, y);
-        float* to = scratch.joined + at * unit_width + place * size;
-        for (int64_t i = 0; i < size; i += LANES)
-            store(to + i, (load(y + i) + load(v + i) * strength) * load(gate + i));
-    }
+private:
+    const Worker& worker_;
+    Head head_;
+    int64_t unit_heads_, unit_width_;
 
-    // The part of a sequence that lies in a chunk, which starts at token `origin`.
-    void scan_part(int64_t head, float* state, const Segment& s, int64_t origin, int64_t start,
-                   int64_t stop) {
-        if (start == s.start) turn(stored_state(s.row, head), state, size);
-        int64_t at = (start - origin) * size;
-        Inputs in = {scratch.r + at, scratch.w + at, scratch.k + at,
-                     scratch.v + at, scratch.a + at, scratch.b + at};
-        scan(state, size, in, stop - start, scratch.y + at);
-        if (stop == s.start + s.length) turn(state, stored_state(s.row, head), size);
-    }
-
-    // `s`: the sequence that token `start` belongs to; returns that of token `stop`.
-    const Segment* chunk_of_head(int64_t head, int64_t place, const Segment* s, int64_t start,
-                                 int64_t stop) {
-        float* state = scratch.states + place * size * size;
-        expand_low_ranks(head, start, stop);
-        for (int64_t t = start; t < stop; ++t) prepare(head, t, t - start);
-        for (int64_t from = start; from < stop;) {
-            int64_t end = s->start + s->length, to = end < stop ? end : stop;
-            if (to < stop) ask_for(stored_state(s[1].row, head), size * size);
-            scan_part(head, state, *s, start, from, to);
-            if (to == end) ++s;
-            from = to;
-        }
-        for (int64_t t = start; t < stop; ++t) finish(head, place, t - start);
-        return s;
-    }
-
-    // The tokens of sequences `s` to `end`, which lie side by side, through the heads of one unit.
-    void run(int64_t unit, const Segment* s, const Segment* end) {
+    // The tokens of sequences `s` to `end`, which lie side by side.
+    void run_unit(int64_t unit, const Segment* s, const Segment* end) {
         if (s == end) return;
-        int64_t first = unit * unit_heads, last = first + unit_heads;
-        if (last > model.sizes.heads) last = model.sizes.heads;
-        int64_t width = (last - first) * size, stop = end[-1].start + end[-1].length;
+        int64_t first = unit * unit_heads_, last = first + unit_heads_;
+        if (last > head_.count) last = head_.count;
+        int64_t stop = end[-1].start + end[-1].length;
         for (int64_t from = s->start; from < stop; from += CHUNK) {
             int64_t to = from + CHUNK < stop ? from + CHUNK : stop;
             const Segment* next = s;
-            for (int64_t h = first; h < last; ++h) next = chunk_of_head(h, h - first, s, from, to);
+            for (int64_t h = first; h < last; ++h) next = run_chunk(h, h - first, s, from, to);
             s = next;
-            for (int64_t t = from; t < to; ++t) put_unit(unit, t, t - from, width);
+            for (int64_t t = from; t < to; ++t) put_unit(unit, t, t - from);
         }
     }
 
-    void put_unit(int64_t unit, int64_t t, int64_t at, int64_t width) {
-        float* row = scratch.joined + at * unit_width;
-        for (int64_t i = width; i < unit_width; ++i) row[i] = 0;
-        for (int64_t g = 0; g * GROUP < unit_width; ++g)
-            put_group(model.work.joined, t, unit * unit_width / GROUP + g, row + g * GROUP);
+    // `s`: the sequence that token `start` belongs to; returns that of token `stop`.
+    const Segment* run_chunk(int64_t head, int64_t place, const Segment* s, int64_t start,
+                             int64_t stop) {
+        head_.prepare(head, start, stop);
+        for (int64_t from = start; from < stop;) {
+            int64_t end = s->start + s->length, to = end < stop ? end : stop;
+            if (to < stop) ask_for(head_.state(s[1].row, head), head_.state_size);
+            head_.scan(head, place, *s, from - start, from, to);
+            if (to == end) ++s;
+            from = to;
+        }
+        head_.finish(head, start, stop, joined() + place * head_.size, unit_width_);
+        return s;
     }
+
+    void put_unit(int64_t unit, int64_t t, int64_t at) {
+        float* row = joined() + at * unit_width_;
+        int64_t left = worker_.width - unit * unit_width_;
+        for (int64_t i = left; i < unit_width_; ++i) row[i] = 0;
+        for (int64_t g = 0; g * GROUP < unit_width_ && g * GROUP < left; ++g)
+            put_group(worker_.work.joined, t, unit * unit_width_ / GROUP + g, row + g * GROUP);
+    }
+
+    float* joined() const { return head_scratch(worker_); }  // [CHUNK][unit width]
 };
+
+// A thread's scratch beyond that of the unit.
+template <class Head>
+inline float* scratch_of(const Worker& w, const Head& head) {
+    return head_scratch(w) + CHUNK * head.size * rwkv::unit_heads(head.size);
+}
 
 }  // namespace

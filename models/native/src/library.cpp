@@ -3,6 +3,7 @@
 // Functions that can fail return a sentence, or null; it stays valid until the thread's next call.
 #include <cstring>
 #include <exception>
+#include <set>
 #include <string>
 
 #include "pack.hpp"
@@ -54,8 +55,9 @@ struct Handle {
     std::vector<Segment> segments;
     std::vector<int64_t> wanted, wanted_rows;
 
-    Handle(const Sizes& sizes, bool is_int8, const Kernels* kernels, int threads)
-        : model{}, builder(model, sizes, is_int8, kernels), team(threads) {}
+    Handle(const Generation& generation, const Sizes& sizes, bool is_int8, const Kernels* kernels,
+           int threads)
+        : model{}, builder(model, generation, sizes, is_int8, kernels), team(threads) {}
 };
 
 struct Job {
@@ -117,41 +119,58 @@ API const char* rwkv_available() {
     return names.c_str();
 }
 
-// sizes: layers, width, heads, head size, channel-mix width, vocabulary. isa: a name that
-// rwkv_available gave. Null when there is not enough memory or no thread can be started.
-API rwkv::Handle* rwkv7_new(const int64_t* sizes, int is_int8, const char* isa, int threads) {
+// generation: 4, 5.0, 5.1, 5.2, 6 or 7. sizes: layers, width, heads, head size, channel-mix width,
+// vocabulary; in RWKV-4 head size is 1. The width and, but for RWKV-4, the head size are multiples
+// of 16. isa: a name that rwkv_available gave. Null when there is not enough memory or no thread can
+// be started.
+API rwkv::Handle* rwkv_new(const char* generation, const int64_t* sizes, int is_int8,
+                           const char* isa, int threads) {
     rwkv::Sizes s = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};
+    const rwkv::Generation* found = rwkv::find_generation(generation);
     try {
         for (const rwkv::Kernels* kernels : rwkv::available())
-            if (!std::strcmp(kernels->name, isa))
-                return new rwkv::Handle(s, is_int8 != 0, kernels, threads);
+            if (found && !std::strcmp(kernels->name, isa))
+                return new rwkv::Handle(*found, s, is_int8 != 0, kernels, threads);
     } catch (const std::exception&) {
     }
     return nullptr;
 }
 
-API void rwkv7_free(rwkv::Handle* handle) { delete handle; }
+API void rwkv_free(rwkv::Handle* handle) { delete handle; }
 
-// Memory for weights, and for what is computed with them.
-API int64_t rwkv7_bytes(const rwkv::Handle* h) { return int64_t(h->builder.bytes()); }
+// Memory of `count` models for weights, and for what is computed with them; what they share counts
+// once.
+API int64_t rwkv_bytes(rwkv::Handle* const* handles, int64_t count) {
+    std::set<const rwkv::Piece*> pieces;
+    for (int64_t i = 0; i < count; ++i) pieces.merge(handles[i]->builder.pieces());
+    int64_t bytes = 0;
+    for (const rwkv::Piece* piece : pieces) bytes += int64_t(piece->taken);
+    return bytes;
+}
 
 // A tensor by its official name, [rows][cols] floats; a vector has one row. Tensors that no formula
 // reads are passed over.
-API const char* rwkv7_put(rwkv::Handle* h, const char* name, const float* data, int64_t rows,
-                          int64_t cols) {
+API const char* rwkv_put(rwkv::Handle* h, const char* name, const float* data, int64_t rows,
+                         int64_t cols) {
     return rwkv::told([&] { h->builder.put(name, data, rows, cols); });
 }
 
+// Instead of rwkv_put: the tensor is that of `base`, a ready model of the same generation, sizes and
+// format. `base` may be computing meanwhile, and may be freed before the one that shares with it.
+API const char* rwkv_share(rwkv::Handle* h, const rwkv::Handle* base, const char* name) {
+    return rwkv::told([&] { h->builder.share(base->builder, name); });
+}
+
 // After the last tensor, before the first step.
-API const char* rwkv7_ready(rwkv::Handle* h) {
+API const char* rwkv_ready(rwkv::Handle* h) {
     return rwkv::told([&] { h->builder.finish(h->team.count()); });
 }
 
 // One step: tokens [sum of lengths], lengths [batch]; strides are of the state's layers and rows in
 // floats: att_shift, wkv, ffn_shift. logits: [batch][V], or [tokens][V] with every.
-API void rwkv7_forward(rwkv::Handle* h, const int64_t* tokens, const int64_t* lengths, int64_t batch,
-                       float* att_shift, float* wkv, float* ffn_shift, const int64_t* strides,
-                       float* logits, int every) {
+API void rwkv_forward(rwkv::Handle* h, const int64_t* tokens, const int64_t* lengths, int64_t batch,
+                      float* att_shift, float* wkv, float* ffn_shift, const int64_t* strides,
+                      float* logits, int every) {
     using namespace rwkv;
     int64_t total = 0;
     for (int64_t i = 0; i < batch; ++i) total += lengths[i];

@@ -1,4 +1,4 @@
-// A packed RWKV-7 and what one pass through it reads and writes. Shared by all instruction sets.
+// A packed model and what one pass through it reads and writes. Shared by all instruction sets.
 //
 // Legend: T tokens of a pass (flat over its sequences), C width, H heads, N head size, F channel-mix
 // width, V vocabulary, D a low rank. Matrices compute y = W x; rows are outputs, depth is inputs.
@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 
 namespace rwkv {
 
@@ -15,7 +16,14 @@ constexpr int GROUP = 64;   // inputs that share a scale in int8, and of an acti
 constexpr int PAIRS = 32;   // the depth of a bf16 matrix is padded to a multiple of this
 constexpr int CHUNK = 32;   // tokens whose per-head intermediates are kept at once
 constexpr int PASS = 256;   // most tokens of one pass
-constexpr int MIXES = 6;    // r, w, k, v, a, g
+
+// What differs between the generations; 5.0, 5.1 and 5.2 differ in what tensors they have.
+enum class Family { RWKV4, RWKV5, RWKV6, RWKV7 };
+
+// What a mixture of a token with the one before it is for. In RWKV-6, X is for the shares of others.
+enum Input { FOR_R, FOR_W, FOR_K, FOR_V, FOR_A, FOR_G, FOR_X, INPUTS };
+constexpr int SHARES = 5;  // that RWKV-6 computes, in the order of its tensors
+constexpr Input SHARED[SHARES] = {FOR_W, FOR_K, FOR_V, FOR_R, FOR_G};
 
 // bf16: half [units][depth/2][UNIT][2].
 // int8: bytes [units][depth/4][UNIT][4] hold value + 128; scales [units][depth/GROUP][UNIT] are bf16.
@@ -45,15 +53,24 @@ struct Norm {
     float* bias = nullptr;
 };
 
+// bias + up·f(down·x)
+struct LowRank {
+    float* bias = nullptr;
+    Matrix down, up;
+};
+
+// What a generation does not have is left empty.
 struct Layer {
     Norm ln1, ln2, ln_x;
-    float* mix[MIXES] = {};
-    float* channel_mix = nullptr;
-    float *w0 = nullptr, *a0 = nullptr, *v0 = nullptr;
-    float *k_k = nullptr, *k_a = nullptr, *r_k = nullptr;
-    Matrix w1, w2, a1, a2, v1, v2, g1, g2;
-    Matrix receptance, key, value, output;
-    Matrix ffn_key, ffn_value;
+    float* mix[INPUTS] = {};    // shares of the token before
+    Matrix receptance, key, value, gate, output;
+    LowRank decay;              // in 4 and 5 the bias alone: log w in 4, w in 5
+    float* bonus = nullptr;     // u; r_k in 7
+    Matrix mix_down[SHARES], mix_up[SHARES];       // 6
+    LowRank rate, residual, low_gate;              // 7
+    float *k_k = nullptr, *k_a = nullptr;          // 7
+    float* channel_mix[2] = {};                    // shares for the key; for the receptance
+    Matrix ffn_key, ffn_value, ffn_receptance;
 };
 
 // Activations of a pass, ready to be multiplied: half for bf16 matrices, fine for int8 ones; either
@@ -73,11 +90,12 @@ struct Sizes {
 };
 
 struct Workspace {
-    float *x, *normed, *first_value, *r, *k, *v;  // [PASS][C]
-    Activations mixed[MIXES];                     // channel-mix uses mixed[0]
-    Activations low_w, low_a, low_v, low_g;       // inner activations of the low ranks
-    Activations joined, inner, last;              // before output, ffn.value, head
-    float** scratch;                              // one for each thread
+    float *x, *normed, *first_value, *r, *k, *v, *gate;  // [PASS][C]
+    Activations mixed[INPUTS];                           // channel-mix uses those for K and R
+    Activations low_w, low_a, low_v, low_g;              // inner activations of the low ranks
+    Activations low_mix[SHARES];
+    Activations joined, inner, last;                     // before output, ffn.value, head
+    float** scratch;                                     // one for each thread
 };
 
 struct Segment {
@@ -106,6 +124,7 @@ class Team;
 struct Kernels;
 
 struct Model {
+    Family family;
     Sizes sizes;
     bool is_int8;
     const Kernels* kernels;
@@ -128,10 +147,13 @@ const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* neon_kernels();
 
-// Floats of scratch that a thread needs.
+// Heads of N channels that fill whole GROUPs together.
+inline int64_t unit_heads(int64_t size) { return GROUP / std::gcd(int64_t(GROUP), size); }
+
+// Floats of scratch that a thread needs: a token, and what its heads are computed with.
 inline int64_t scratch_floats(const Sizes& s) {
-    int64_t unit = s.head_size > GROUP ? s.head_size : GROUP;
-    return s.width + 12 * CHUNK * unit + unit * s.head_size + s.head_size + 256;
+    int64_t head = s.head_size > BLOCK ? s.head_size : GROUP, unit = head * unit_heads(head);
+    return s.width + CHUNK * (10 * head + unit) + unit * head + 256;
 }
 
 }  // namespace rwkv

@@ -1,4 +1,4 @@
-// LayerNorm, and token shift with mixing, of single tokens.
+// LayerNorm of single tokens.
 #pragma once
 
 #include "activations.hpp"
@@ -30,20 +30,9 @@ inline void layer_norm(const float* from, int64_t n, const Norm& norm, float* to
     normalise(from, n, norm.weight, norm.bias, LAYER_NORM_EPS, to);
 }
 
-// x + (before - x)·share for each of `count` shares, made ready in `to` as token t.
-inline void mix(const float* x, const float* before, float* const* shares, int count, int64_t n,
-                const Activations* to, int64_t t) {
-    for (int64_t group = 0; group * GROUP < n; ++group) {
-        int64_t start = group * GROUP, stop = start + GROUP < n ? start + GROUP : n;
-        alignas(64) float mixed[GROUP] = {};
-        for (int s = 0; s < count; ++s) {
-            for (int64_t i = start; i < stop; i += LANES) {
-                Vec now = load(x + i);
-                store(mixed + i - start, now + (load(before + i) - now) * load(shares[s] + i));
-            }
-            put_group(to[s], t, group, mixed);
-        }
-    }
+// A head's part of the GroupNorm of all, in place; its channels begin at `first`.
+inline void head_norm(float* y, int64_t n, const Norm& norm, int64_t first) {
+    normalise(y, n, norm.weight + first, norm.bias + first, GROUP_NORM_EPS, y);
 }
 
 }  // namespace

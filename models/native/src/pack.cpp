@@ -43,26 +43,32 @@ float gather(const Source& from, int64_t r, int64_t start, float* to) {
 
 }  // namespace
 
-void Arena::Free::operator()(void* piece) const { std::free(piece); }
+Piece::Piece(size_t bytes) : size(bytes) {
+    memory = static_cast<char*>(std::aligned_alloc(HUGE_PAGE, size));
+    if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+    madvise(memory, size, MADV_HUGEPAGE);  // a wish: it works without
+#endif
+}
+
+Piece::~Piece() { std::free(memory); }
 
 void* Arena::take(size_t bytes) {
     bytes = (bytes + 63) / 64 * 64;
-    if (bytes > left_) {
+    if (pieces_.empty() || bytes > pieces_.back()->size - pieces_.back()->taken) {
         size_t size = bytes > PIECE ? (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : PIECE;
-        void* piece = std::aligned_alloc(HUGE_PAGE, size);
-        if (!piece) throw std::bad_alloc();
-        pieces_.emplace_back(piece);
-#if defined(__linux__)
-        madvise(piece, size, MADV_HUGEPAGE);  // a wish: it works without
-#endif
-        next_ = static_cast<char*>(piece);
-        left_ = size;
+        pieces_.push_back(std::make_shared<Piece>(size));
     }
-    void* taken = next_;
-    next_ += bytes;
-    left_ -= bytes;
-    bytes_ += bytes;
+    Piece& piece = *pieces_.back();
+    void* taken = piece.memory + piece.taken;
+    piece.taken += bytes;
     return std::memset(taken, 0, bytes);
+}
+
+std::shared_ptr<const Piece> Arena::piece_of(const void* at) const {
+    for (const auto& piece : pieces_)
+        if (piece->holds(at)) return piece;
+    return nullptr;
 }
 
 uint16_t to_bf16(float x) {

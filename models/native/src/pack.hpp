@@ -8,24 +8,34 @@
 
 namespace rwkv {
 
-// Memory for weights in large pieces, on huge pages where the system has them; never given back
-// before its end. What it gives is zero and aligned to 64 bytes.
+// Memory that goes when nobody refers to it any more.
+struct Piece {
+    char* memory;
+    size_t size, taken = 0;
+
+    explicit Piece(size_t bytes);  // throws std::bad_alloc
+    ~Piece();
+    Piece(const Piece&) = delete;
+    Piece& operator=(const Piece&) = delete;
+
+    bool holds(const void* at) const { return at >= memory && at < memory + size; }
+};
+
+// Memory in large pieces, on huge pages where the system has them. What it gives is zero and
+// aligned to 64 bytes.
 class Arena {
 public:
     void* take(size_t bytes);
     template <class T>
     T* array(int64_t count) { return static_cast<T*>(take(size_t(count) * sizeof(T))); }
 
-    // All that was taken.
-    size_t bytes() const { return bytes_; }
+    const std::vector<std::shared_ptr<Piece>>& pieces() const { return pieces_; }
+
+    // Of something that was taken; null for anything else.
+    std::shared_ptr<const Piece> piece_of(const void* at) const;
 
 private:
-    struct Free {
-        void operator()(void* piece) const;
-    };
-    std::vector<std::unique_ptr<void, Free>> pieces_;
-    char* next_ = nullptr;
-    size_t left_ = 0, bytes_ = 0;
+    std::vector<std::shared_ptr<Piece>> pieces_;
 };
 
 // Values of a matrix: row r, column c is at data[r * row_stride + c * column_stride].

@@ -7,158 +7,167 @@
 namespace rwkv {
 namespace {
 
-struct VectorPlace {
-    const char* name;
-    float* Layer::* place;
-    float* Norm::* part;  // of `norm`, where place is null
-    Norm Layer::* norm;
-};
+const MatrixPlace HEAD = {"head.weight", nullptr, WIDTH, WIDTH};
 
-const VectorPlace VECTORS[] = {
-    {"ln1.weight", nullptr, &Norm::weight, &Layer::ln1},
-    {"ln1.bias", nullptr, &Norm::bias, &Layer::ln1},
-    {"ln2.weight", nullptr, &Norm::weight, &Layer::ln2},
-    {"ln2.bias", nullptr, &Norm::bias, &Layer::ln2},
-    {"att.ln_x.weight", nullptr, &Norm::weight, &Layer::ln_x},
-    {"att.ln_x.bias", nullptr, &Norm::bias, &Layer::ln_x},
-    {"att.w0", &Layer::w0, nullptr, nullptr},
-    {"att.a0", &Layer::a0, nullptr, nullptr},
-    {"att.v0", &Layer::v0, nullptr, nullptr},
-    {"att.k_k", &Layer::k_k, nullptr, nullptr},
-    {"att.k_a", &Layer::k_a, nullptr, nullptr},
-    {"att.r_k", &Layer::r_k, nullptr, nullptr},
-    {"ffn.x_k", &Layer::channel_mix, nullptr, nullptr},
-};
-
-const char* const MIX_NAMES[MIXES] = {"att.x_r", "att.x_w", "att.x_k",
-                                      "att.x_v", "att.x_a", "att.x_g"};
-
-enum Side { WIDTH, FFN, RANK };
-
-struct MatrixPlace {
-    const char* name;
-    Matrix Layer::* place;
-    bool turned;  // stored as [inputs][outputs]
-    Side rows, cols;
-};
-
-const MatrixPlace MATRICES[] = {
-    {"att.w1", &Layer::w1, true, RANK, WIDTH},
-    {"att.w2", &Layer::w2, true, WIDTH, RANK},
-    {"att.a1", &Layer::a1, true, RANK, WIDTH},
-    {"att.a2", &Layer::a2, true, WIDTH, RANK},
-    {"att.v1", &Layer::v1, true, RANK, WIDTH},
-    {"att.v2", &Layer::v2, true, WIDTH, RANK},
-    {"att.g1", &Layer::g1, true, RANK, WIDTH},
-    {"att.g2", &Layer::g2, true, WIDTH, RANK},
-    {"att.receptance.weight", &Layer::receptance, false, WIDTH, WIDTH},
-    {"att.key.weight", &Layer::key, false, WIDTH, WIDTH},
-    {"att.value.weight", &Layer::value, false, WIDTH, WIDTH},
-    {"att.output.weight", &Layer::output, false, WIDTH, WIDTH},
-    {"ffn.key.weight", &Layer::ffn_key, false, FFN, WIDTH},
-    {"ffn.value.weight", &Layer::ffn_value, false, WIDTH, FFN},
-};
-
-bool only_later_layers(const std::string& name) {
-    return name == "att.v0" || name == "att.v1" || name == "att.v2";
-}
+const char* const OUTSIDE[] = {"blocks.0.ln0.weight", "blocks.0.ln0.bias", "ln_out.weight",
+                               "ln_out.bias"};
 
 bool is_packed(const Matrix& m) { return m.half || m.bytes; }
 
-float*& place_of(Layer& layer, const VectorPlace& v) {
-    return v.norm ? (layer.*v.norm).*v.part : layer.*v.place;
+const void* memory_of(const Matrix& m) { return m.half ? static_cast<void*>(m.half) : m.bytes; }
+
+std::string numbers(int64_t rows, int64_t cols) {
+    return std::to_string(rows) + " values from " + std::to_string(cols);
 }
 
 }  // namespace
 
-Builder::Builder(Model& model, const Sizes& sizes, bool is_int8, const Kernels* kernels)
-    : model_(model), layers_(size_t(sizes.layers)) {
+Builder::Builder(Model& model, const Generation& generation, const Sizes& sizes, bool is_int8,
+                 const Kernels* kernels)
+    : model_(model), generation_(generation), layers_(size_t(sizes.layers)) {
+    model.family = generation.family;
     model.sizes = sizes;
     model.is_int8 = is_int8;
     model.kernels = kernels;
     model.layers = layers_.data();
 }
 
-void Builder::put(const std::string& name, const float* data, int64_t rows, int64_t cols) {
-    const Sizes& s = model_.sizes;
-    Source from = {data, rows, cols, cols, 1};
-    if (name == "emb.weight") return put_embedding(from);
-    if (name == "head.weight")
-        return put_matrix(model_.head, name, from, false, model_.is_int8, s.vocab_size, s.width);
-    if (name == "ln_out.weight") return put_vector(model_.ln_out.weight, name, from, s.width);
-    if (name == "ln_out.bias") return put_vector(model_.ln_out.bias, name, from, s.width);
-    if (name == "blocks.0.ln0.weight") return put_vector(model_.ln0.weight, name, from, s.width);
-    if (name == "blocks.0.ln0.bias") return put_vector(model_.ln0.bias, name, from, s.width);
-    if (name.compare(0, 7, "blocks.") != 0) return;
+Builder::Slot Builder::find(const std::string& name) const {
+    Slot slot;
+    if (name == "emb.weight") slot.table = &model_.embedding;
+    if (name == "head.weight") slot.matrix_of = &HEAD, slot.matrix = &model_.head;
+    if (name == "ln_out.weight") slot.vector = &model_.ln_out.weight;
+    if (name == "ln_out.bias") slot.vector = &model_.ln_out.bias;
+    if (name == "blocks.0.ln0.weight") slot.vector = &model_.ln0.weight;
+    if (name == "blocks.0.ln0.bias") slot.vector = &model_.ln0.bias;
+    if (name.compare(0, 7, "blocks.") != 0) return slot;
     char* end = nullptr;
     long index = std::strtol(name.c_str() + 7, &end, 10);
-    if (*end != '.' || index < 0 || index >= s.layers) return;
-    put_layer(layers_[size_t(index)], name, end + 1, from);
+    if (slot.vector || *end != '.' || index < 0 || index >= model_.sizes.layers) return slot;
+    return find_in_layer(layers_[size_t(index)], end + 1);
 }
 
-void Builder::put_layer(Layer& layer, const std::string& name, const std::string& rest,
-                        const Source& from) {
+Builder::Slot Builder::find_in_layer(Layer& layer, const std::string& rest) const {
+    Slot slot;
+    for (const VectorPlace& v : generation_.vectors)
+        if (rest == v.name) slot.vector_of = &v, slot.vector = &v.of(layer);
+    for (const MatrixPlace& m : generation_.matrices)
+        if (rest == m.name) slot.matrix_of = &m, slot.matrix = m.of(layer);
+    return slot;
+}
+
+void Builder::put(const std::string& name, const float* data, int64_t rows, int64_t cols) {
+    Slot slot = find(name);
+    Source from = {data, rows, cols, cols, 1};
+    if (slot.vector) put_vector(slot, name, from);
+    if (slot.matrix) put_matrices(slot, name, from);
+    if (slot.table) put_table(slot, name, from);
+}
+
+void Builder::put_vector(const Slot& slot, const std::string& name, const Source& from) {
     const Sizes& s = model_.sizes;
-    for (const VectorPlace& v : VECTORS)
-        if (rest == v.name) return put_vector(place_of(layer, v), name, from, s.width);
-    for (int i = 0; i < MIXES; ++i)
-        if (rest == MIX_NAMES[i]) return put_vector(layer.mix[i], name, from, s.width);
-    for (const MatrixPlace& m : MATRICES) {
-        if (rest != m.name) continue;
-        auto length = [&](Side side, int64_t found) {
-            return side == WIDTH ? s.width : side == FFN ? s.ffn_width : found;
-        };
-        int64_t rows = m.turned ? from.cols : from.rows, cols = m.turned ? from.rows : from.cols;
-        bool int8 = model_.is_int8 && !m.turned;  // low ranks are small and suffer most
-        return put_matrix(layer.*m.place, name, from, m.turned, int8, length(m.rows, rows),
-                          length(m.cols, cols));
+    int64_t count = from.rows * from.cols, repeats = slot.vector_of ? s.width / count : 1;
+    if (count != s.width && !(slot.vector_of && count == s.heads))
+        throw std::runtime_error(name + " has " + std::to_string(count) + " values, expected " +
+                                 std::to_string(s.width));
+    float (*prepare)(float) = slot.vector_of ? slot.vector_of->prepare : nullptr;
+    float* to = small_.array<float>(s.width);
+    for (int64_t i = 0; i < s.width; ++i) {
+        float value = from.data[i / repeats];
+        to[i] = prepare ? prepare(value) : value;
     }
+    *slot.vector = to;
 }
 
-void Builder::put_vector(float*& to, const std::string& name, const Source& from,
-                         int64_t expected) {
-    if (from.rows * from.cols != expected)
-        throw std::runtime_error(name + " has " + std::to_string(from.rows * from.cols) +
-                                 " values, expected " + std::to_string(expected));
-    to = arena_.array<float>(expected);
-    std::memcpy(to, from.data, size_t(expected) * sizeof(float));
+int64_t Builder::length(Side side, int64_t found) const {
+    return side == WIDTH ? model_.sizes.width : side == FFN ? model_.sizes.ffn_width : found;
 }
 
-void Builder::put_matrix(Matrix& to, const std::string& name, Source from, bool turned, bool int8,
-                         int64_t rows, int64_t cols) {
-    if (turned) from = {from.data, from.cols, from.rows, 1, from.cols};
+void Builder::put_matrices(const Slot& slot, const std::string& name, Source from) {
+    const MatrixPlace& m = *slot.matrix_of;
+    if (m.turned) from = {from.data, from.cols, from.rows, 1, from.cols};
+    int64_t &rank = m.rows == RANK ? from.rows : from.cols;
+    int64_t step = m.rows == RANK ? from.row_stride : from.column_stride;
+    if (rank % m.parts)
+        throw std::runtime_error(name + " cannot be divided into " + std::to_string(m.parts));
+    rank /= m.parts;
+    int64_t rows = &m == &HEAD ? model_.sizes.vocab_size : length(m.rows, from.rows);
+    int64_t cols = length(m.cols, from.cols);
     if (from.rows != rows || from.cols != cols)
-        throw std::runtime_error(name + " computes " + std::to_string(from.rows) + " values from " +
-                                 std::to_string(from.cols) + ", expected " + std::to_string(rows) +
-                                 " from " + std::to_string(cols));
-    to = int8 ? pack_int8(from, arena_) : pack_half(from, arena_);
+        throw std::runtime_error(name + " computes " + numbers(from.rows, from.cols) +
+                                 ", expected " + numbers(rows, cols));
+    Arena& arena = m.turned ? small_ : matrices_;
+    for (int part = 0; part < m.parts; ++part, from.data += rank * step)
+        slot.matrix[part] = model_.is_int8 && !m.turned ? pack_int8(from, arena)
+                                                        : pack_half(from, arena);
 }
 
-void Builder::put_embedding(const Source& from) {
+void Builder::put_table(const Slot& slot, const std::string& name, const Source& from) {
     const Sizes& s = model_.sizes;
     if (from.rows != s.vocab_size || from.cols != s.width)
-        throw std::runtime_error("emb.weight has other sizes than the model");
-    model_.embedding = arena_.array<uint16_t>(from.rows * from.cols);
-    for (int64_t i = 0; i < from.rows * from.cols; ++i) model_.embedding[i] = to_bf16(from.data[i]);
+        throw std::runtime_error(name + " has other sizes than the model");
+    uint16_t* to = matrices_.array<uint16_t>(from.rows * from.cols);
+    for (int64_t i = 0; i < from.rows * from.cols; ++i) to[i] = to_bf16(from.data[i]);
+    *slot.table = to;
 }
 
-void Builder::need(const void* found, const std::string& name) const {
+void Builder::share(const Builder& base, const std::string& name) {
+    if (&generation_ != &base.generation_ || model_.is_int8 != base.model_.is_int8 ||
+        std::memcmp(&model_.sizes, &base.model_.sizes, sizeof(Sizes)))
+        throw std::runtime_error(name + " cannot be shared by models of different kinds");
+    Slot slot = find(name), other = base.find(name);
+    if (slot.vector) keep(base, *slot.vector = *other.vector);
+    if (slot.table) keep(base, *slot.table = *other.table);
+    if (!slot.matrix) return;
+    for (int part = 0; part < slot.matrix_of->parts; ++part)
+        keep(base, memory_of(slot.matrix[part] = other.matrix[part]));
+}
+
+// `shared`: null where the base has nothing of that name.
+void Builder::keep(const Builder& base, const void* shared) {
+    if (!shared) return;
+    for (const Arena* arena : {&base.matrices_, &base.small_})
+        if (auto piece = arena->piece_of(shared)) shared_.insert(piece);
+    for (const auto& piece : base.shared_)
+        if (piece->holds(shared)) shared_.insert(piece);
+}
+
+std::set<const Piece*> Builder::pieces() const {
+    std::set<const Piece*> found;
+    for (const Arena* arena : {&matrices_, &small_, &room_})
+        for (const auto& piece : arena->pieces()) found.insert(piece.get());
+    for (const auto& piece : shared_) found.insert(piece.get());
+    return found;
+}
+
+void Builder::need(bool found, const std::string& name) const {
     if (!found) throw std::runtime_error("the tensor " + name + " is missing");
+}
+
+void Builder::need_layer(Layer& layer, const std::string& prefix, bool is_first) const {
+    for (const VectorPlace& v : generation_.vectors)
+        if (!is_first || !v.from_layer_1) need(v.of(layer), prefix + v.name);
+    for (const MatrixPlace& m : generation_.matrices)
+        if (!is_first || !m.from_layer_1) need(is_packed(*m.of(layer)), prefix + m.name);
+}
+
+// The two matrices of a low rank follow one another.
+void Builder::need_ranks(Layer& layer, const std::string& prefix) const {
+    const std::vector<MatrixPlace>& all = generation_.matrices;
+    for (size_t i = 0; i + 1 < all.size(); ++i)
+        if (all[i].rows == RANK && all[i].of(layer)->rows != all[i + 1].of(layer)->cols)
+            throw std::runtime_error(prefix + all[i].name + " and " + prefix + all[i + 1].name +
+                                     " are of different ranks");
 }
 
 void Builder::finish(int threads) {
     need(model_.embedding, "emb.weight");
-    need(is_packed(model_.head) ? &model_ : nullptr, "head.weight");
-    const Norm ends[] = {model_.ln0, model_.ln_out};
-    for (const Norm& norm : ends) need(norm.weight && norm.bias ? &norm : nullptr, "ln0 or ln_out");
+    need(is_packed(model_.head), "head.weight");
+    for (const char* name : OUTSIDE) need(*find(name).vector, name);
     for (size_t i = 0; i < layers_.size(); ++i) {
         std::string prefix = "blocks." + std::to_string(i) + ".";
-        for (const VectorPlace& v : VECTORS)
-            if (i > 0 || !only_later_layers(v.name)) need(place_of(layers_[i], v), prefix + v.name);
-        for (int m = 0; m < MIXES; ++m) need(layers_[i].mix[m], prefix + MIX_NAMES[m]);
-        for (const MatrixPlace& m : MATRICES)
-            if (i > 0 || !only_later_layers(m.name))
-                need(is_packed(layers_[i].*m.place) ? &m : nullptr, prefix + m.name);
+        need_layer(layers_[i], prefix, i == 0);
+        need_ranks(layers_[i], prefix);
     }
     make_room(threads);
 }
@@ -167,40 +176,53 @@ Activations Builder::room(int64_t depth, bool half, bool fine) {
     Activations a;
     a.depth = round_up(depth, GROUP);
     a.groups = a.depth / GROUP;
-    if (half) a.half = arena_.take(size_t(PASS * a.depth * model_.kernels->half_size));
+    if (half) a.half = room_.take(size_t(PASS * a.depth * model_.kernels->half_size));
     if (fine) {
-        a.fine = arena_.array<int16_t>(PASS * a.depth);
-        a.scales = arena_.array<float>(PASS * a.groups);
-        a.offsets = arena_.array<int32_t>(2 * PASS * a.groups);
+        a.fine = room_.array<int16_t>(PASS * a.depth);
+        a.scales = room_.array<float>(PASS * a.groups);
+        a.offsets = room_.array<int32_t>(2 * PASS * a.groups);
     }
     return a;
+}
+
+// Mixtures in every form that a matrix reads them in.
+void Builder::make_mixed_room() {
+    for (int input = 0; input < INPUTS; ++input) {
+        bool half = false, fine = false;
+        for (const MatrixPlace& m : generation_.matrices)
+            if (m.input == input) (model_.is_int8 && !m.turned ? fine : half) = true;
+        if (half || fine) model_.work.mixed[input] = room(model_.sizes.width, half, fine);
+    }
+}
+
+// What low ranks reduce their input to; ranks may differ from layer to layer.
+void Builder::make_inner_room() {
+    Workspace& w = model_.work;
+    auto make = [&](Activations& to, auto down) {
+        int64_t most = 0;
+        for (Layer& layer : layers_)
+            if (down(layer).rows > most) most = down(layer).rows;
+        if (most) to = room(most, true, false);
+    };
+    make(w.low_w, [](Layer& layer) { return layer.decay.down; });
+    make(w.low_a, [](Layer& layer) { return layer.rate.down; });
+    make(w.low_v, [](Layer& layer) { return layer.residual.down; });
+    make(w.low_g, [](Layer& layer) { return layer.low_gate.down; });
+    for (Activations& low : w.low_mix) make(low, [](Layer& layer) { return layer.mix_down[0]; });
 }
 
 void Builder::make_room(int threads) {
     const Sizes& s = model_.sizes;
     Workspace& w = model_.work;
-    for (float** buffer : {&w.x, &w.normed, &w.first_value, &w.r, &w.k, &w.v})
-        *buffer = arena_.array<float>(PASS * s.width);
+    for (float** buffer : {&w.x, &w.normed, &w.first_value, &w.r, &w.k, &w.v, &w.gate})
+        *buffer = room_.array<float>(PASS * s.width);
+    make_mixed_room();
+    make_inner_room();
     bool fine = model_.is_int8;
-    for (int i = 0; i < MIXES; ++i) {
-        bool big = i == 0 || i == 2 || i == 3, low = i != 0 && i != 2;  // which matrices read it
-        w.mixed[i] = room(s.width, low || !fine, big && fine);
-    }
-    struct {
-        Activations* to;
-        Matrix Layer::* inner;
-    } lows[] = {{&w.low_w, &Layer::w1}, {&w.low_a, &Layer::a1},
-                {&w.low_v, &Layer::v1}, {&w.low_g, &Layer::g1}};
-    for (auto& low : lows) {
-        int64_t most = 0;  // ranks may differ from layer to layer
-        for (Layer& layer : layers_)
-            if ((layer.*low.inner).rows > most) most = (layer.*low.inner).rows;
-        *low.to = room(most, true, false);
-    }
     w.joined = room(s.width, !fine, fine);
     w.inner = room(s.ffn_width, !fine, fine);
     w.last = room(s.width, !fine, fine);
-    for (int i = 0; i < threads; ++i) scratch_.push_back(arena_.array<float>(scratch_floats(s)));
+    for (int i = 0; i < threads; ++i) scratch_.push_back(room_.array<float>(scratch_floats(s)));
     w.scratch = scratch_.data();
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.api.bad_tools import TOOL_FIELDS
 from tests.server.api.doubles import PATH, Api, assert_error, body
 
 USER = {"role": "user", "content": "Hi"}
@@ -36,21 +37,6 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         {"messages": [{"role": "User", "content": "Hi"}]},
         "messages.0.role",
         "invalid_value",
-    ),
-    "the role tool": (
-        {"messages": [USER, {"role": "tool", "content": "4", "tool_call_id": "x"}]},
-        "messages.1.role",
-        "invalid_value",
-    ),
-    "the role function": (
-        {"messages": [USER, {"role": "function", "content": "4", "name": "f"}]},
-        "messages.1.role",
-        "invalid_value",
-    ),
-    "tool calls of the assistant": (
-        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}]},
-        "messages.1.tool_calls",
-        "unsupported_parameter",
     ),
     "content of null": (content(None), "messages.0.content", "invalid_type"),
     "content as a number": (content(3), "messages.0.content", "invalid_type"),
@@ -151,18 +137,48 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "metadata with a number": ({"metadata": {"a": 1}}, "metadata.a", "invalid_type"),
     "metadata too long": ({"metadata": {"a": "x" * 513}}, "metadata.a", "invalid_value"),
     "user as a number": ({"user": 5}, "user", "invalid_type"),
-    "tools": ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-    "tool_choice required": ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
-    "functions": ({"functions": []}, "functions", "unsupported_parameter"),
-    "function_call": ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
-    "JSON wanted": (
-        {"response_format": {"type": "json_object"}},
+    "an unknown response format": (
+        {"response_format": {"type": "xml"}},
         "response_format",
-        "unsupported_parameter",
+        "invalid_value",
     ),
-    "a JSON schema wanted": (
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+    "a response format without a type": (
+        {"response_format": {}},
         "response_format",
+        "invalid_value",
+    ),
+    "a JSON schema without its schema": (
+        {"response_format": {"type": "json_schema"}},
+        "response_format.json_schema",
+        "missing_parameter",
+    ),
+    "a JSON schema without a name": (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+        "response_format.json_schema.name",
+        "missing_parameter",
+    ),
+    "a JSON schema that is a list": (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": []}}},
+        "response_format.json_schema.schema",
+        "invalid_type",
+    ),
+    "two forms at once": (
+        {"response_format": {"type": "json_object"}, "guided_regex": "a"},
+        "guided_regex",
+        "invalid_value",
+    ),
+    "two structured outputs": (
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        "structured_outputs.choice",
+        "invalid_value",
+    ),
+    "no choices": ({"guided_choice": []}, "guided_choice", "invalid_value"),
+    "choices that are numbers": ({"guided_choice": [1]}, "guided_choice.0", "invalid_type"),
+    "a regular expression as a number": ({"guided_regex": 1}, "guided_regex", "invalid_type"),
+    "a JSON schema that is no JSON": ({"guided_json": "{"}, "guided_json", "invalid_value"),
+    "a structural tag": (
+        {"structured_outputs": {"structural_tag": "x"}},
+        "structured_outputs.structural_tag",
         "unsupported_parameter",
     ),
     "logprobs as text": ({"logprobs": "yes"}, "logprobs", "invalid_type"),
@@ -198,7 +214,7 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_value",
     ),
     "web search": ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
-    "a grammar": ({"guided_regex": "a+"}, "guided_regex", "unsupported_parameter"),
+    **TOOL_FIELDS,
 }
 
 GOOD = json.dumps(body())

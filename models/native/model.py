@@ -1,9 +1,9 @@
-"""RWKV-7 behind models.base.Model, computed by the native library.
+"""RWKV of any generation behind models.base.Model, computed by the native library.
 
 Weights are bf16, or int8 with a scale for every 64 inputs of a row (then low ranks stay bf16, and
 activations are rounded to 16 bits by groups of 64). Everything else is float32, the token shifts
-of the state too; the state has the shapes and order of models.rwkv7. The slow twin is
-models.rwkv7.Rwkv7. Shape letters: see models/base.py.
+of the state too; the state has the shapes and order of the slow twins, models.rwkv4 to
+models.rwkv7. Shape letters: see models/base.py.
 """
 
 import ctypes
@@ -13,19 +13,24 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from models import wkv4
 from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
 from models.native.library import Floats, Integers, chosen_isa, library
 
+_SPARE = {("avx512", torch.int8): 3, ("avx512", torch.bfloat16): 7}
 
-class NativeRwkv7:
-    """A loaded RWKV-7 checkpoint; implements models.base.Model.
+
+class NativeModel:
+    """A loaded checkpoint; implements models.base.Model.
 
     tensors: with their official names, on the CPU; each is packed and not referred to afterwards.
     begin: the wkv that sequences begin with, [L,H,N,N]; None is zeros.
     dtype: torch.bfloat16 or torch.int8. threads: how many compute, the caller among them; they
-    end with the model. A sequence's logits are the same to the bit whatever `threads` is and
-    whatever else is in the step. Raises BackendError when the library cannot be used.
+    end with the model. shared: names of tensors that are those of `base`, a model of the same
+    sizes and format; they live as long as either. A sequence's logits are the same to the bit
+    whatever `threads` is and whatever else is in the step. Raises BackendError when the library
+    cannot be used.
     """
 
     def __init__(
@@ -35,32 +40,39 @@ class NativeRwkv7:
         dtype: torch.dtype,
         threads: int,
         begin: Tensor | None = None,
+        *,
+        base: "NativeModel | None" = None,
+        shared: Iterable[str] = (),
     ) -> None:
         self._spec, self._dtype, self._begin = spec, dtype, begin
         self.isa = chosen_isa()
         self._library = _loaded()
         self._handle = self._new(threads)
-        weakref.finalize(self, self._library.rwkv7_free, self._handle)
+        weakref.finalize(self, self._library.rwkv_free, self._handle)
+        if base is not None:
+            for name in shared:
+                _check(self._library.rwkv_share(self._handle, base._handle, name.encode()))
         for name, tensor in tensors:
             self._put(name, tensor)
-        _check(self._library.rwkv7_ready(self._handle))
+        _check(self._library.rwkv_ready(self._handle))
 
     def _new(self, threads: int) -> int:
         spec = self._spec
         sizes = (spec.layers, spec.width, spec.heads, spec.head_size, spec.ffn_width)
-        packed = _integers((*sizes, spec.vocab_size))
-        is_int8 = self._dtype == torch.int8
-        handle = self._library.rwkv7_new(packed, is_int8, self.isa.encode(), max(threads, 1))
+        handle = self._library.rwkv_new(
+            spec.generation.encode(),
+            _integers((*sizes, spec.vocab_size)),
+            self._dtype == torch.int8,
+            self.isa.encode(),
+            max(threads, 1),
+        )
         if not handle:
             raise BackendError("the native library found not enough memory or threads to start")
         return int(handle)
 
     def _put(self, name: str, tensor: Tensor) -> None:
-        matrix = tensor.detach().float().contiguous()
-        rows, cols = matrix.shape if matrix.dim() == 2 else (1, matrix.numel())
-        _check(
-            self._library.rwkv7_put(self._handle, name.encode(), _floats(matrix), rows, cols),
-        )
+        matrix = tensor.detach().float().contiguous().view(-1, tensor.shape[-1])
+        _check(self._library.rwkv_put(self._handle, name.encode(), _floats(matrix), *matrix.shape))
 
     @property
     def spec(self) -> ModelSpec:
@@ -75,18 +87,20 @@ class NativeRwkv7:
         return self._dtype
 
     @property
-    def resident_bytes(self) -> int:
-        """Memory of the packed weights and of what the library computes in."""
-        return int(self._library.rwkv7_bytes(self._handle))
+    def spare_tokens(self) -> int:
+        """What the widest tile leaves beside one token; 0 where that was not measured."""
+        return _SPARE.get((self.isa, self._dtype), 0)
 
     def new_state(self, batch: int) -> State:
         """See models.base.Model."""
         spec = self._spec
         state = State(
             att_shift=torch.zeros(spec.layers, batch, spec.width),
-            wkv=torch.zeros(spec.layers, batch, spec.heads, spec.head_size, spec.head_size),
+            wkv=torch.zeros(spec.layers, batch, *_wkv_shape(spec)),
             ffn_shift=torch.zeros(spec.layers, batch, spec.width),
         )
+        if spec.generation == "4":
+            state.wkv[:, :, 2] = wkv4.EMPTY
         if self._begin is not None:
             state.wkv.copy_(self._begin.unsqueeze(1).expand_as(state.wkv))
         return state
@@ -99,7 +113,7 @@ class NativeRwkv7:
         self._check_step(flat, lengths, state)
         logits = torch.empty(len(flat) if every else len(lengths), self._spec.vocab_size)
         strides = [stride for t in state.tensors for stride in t.stride()[:2]]
-        self._library.rwkv7_forward(
+        self._library.rwkv_forward(
             self._handle,
             ctypes.cast(flat.data_ptr(), Integers),
             _integers(lengths),
@@ -131,6 +145,21 @@ class NativeRwkv7:
                     f"a state of {list(given.shape)} {given.dtype} on {given.device} does not "
                     f"fit, expected {list(expected)} float32 on the CPU with whole rows"
                 )
+
+
+def resident_bytes(models: Iterable[NativeModel]) -> int:
+    """Memory of packed weights, shared ones once, and of what is computed in."""
+    handles = [model._handle for model in models]
+    if not handles:
+        return 0
+    return int(_loaded().rwkv_bytes((ctypes.c_void_p * len(handles))(*handles), len(handles)))
+
+
+def _wkv_shape(spec: ModelSpec) -> tuple[int, ...]:
+    """Of one layer and sequence."""
+    if spec.generation == "4":
+        return 3, spec.width
+    return spec.heads, spec.head_size, spec.head_size
 
 
 def _loaded() -> ctypes.CDLL:

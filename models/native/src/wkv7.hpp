@@ -12,12 +12,12 @@
 namespace {
 
 // What the recurrence reads of a token, each [tokens][N].
-struct Inputs {
+struct Inputs7 {
     const float *r, *w, *k, *v, *a, *b;
 };
 
 template <int P>
-inline void scan_columns(float* state, int64_t n, const Inputs& in, int64_t tokens, float* y) {
+inline void scan7_columns(float* state, int64_t n, const Inputs7& in, int64_t tokens, float* y) {
     Vec u[P] = {};
     for (int64_t j = 0; j < n; ++j)
         for (int p = 0; p < P; ++p) u[p] += load(state + j * n + p * LANES) * in.a[j];
@@ -45,15 +45,15 @@ inline void scan_columns(float* state, int64_t n, const Inputs& in, int64_t toke
 }
 
 // state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
-inline void scan(float* state, int64_t n, Inputs in, int64_t tokens, float* y) {
+inline void scan7(float* state, int64_t n, Inputs7 in, int64_t tokens, float* y) {
     constexpr int P = LANES == 8 ? 2 : 4;
     int64_t i = 0;
     for (; i + P * LANES <= n; i += P * LANES) {
-        scan_columns<P>(state + i, n, in, tokens, y + i);
+        scan7_columns<P>(state + i, n, in, tokens, y + i);
         in.v += P * LANES;
     }
     for (; i < n; i += LANES) {
-        scan_columns<1>(state + i, n, in, tokens, y + i);
+        scan7_columns<1>(state + i, n, in, tokens, y + i);
         in.v += LANES;
     }
 }

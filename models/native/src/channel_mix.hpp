@@ -1,0 +1,74 @@
+// Channel-mix: value·relu(key·x)², in RWKV-4 to 6 times sigmoid(receptance·x).
+// Its slow twins are in models/layers.py and models/rwkv7.py.
+#pragma once
+
+#include "heads.hpp"
+
+namespace {
+
+// relu(key·x)², a GROUP of channels at a time.
+inline void expand(const Worker& w, const Matrix& key, const Activations& x) {
+    constexpr int64_t PER_GROUP = GROUP / BLOCK;
+    Range mine = w.share((key.blocks + PER_GROUP - 1) / PER_GROUP);
+    float* values = w.scratch();  // [CHUNK][GROUP]
+    for (int64_t g = mine.first; g < mine.last; ++g) {
+        int64_t first = g * PER_GROUP, last = first + PER_GROUP;
+        if (last > key.blocks) {
+            last = key.blocks;
+            memset(values, 0, CHUNK * GROUP * sizeof(float));
+        }
+        for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
+            int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
+            multiply(key, x, first, last, start, stop,
+                     [&](int64_t t, int64_t row, const float* y) {
+                         float* to = values + (t - start) * GROUP + row - g * GROUP;
+                         for (int i = 0; i < BLOCK; i += LANES) {
+                             Vec positive = larger(load(y + i), all(0.0f));
+                             store(to + i, positive * positive);
+                         }
+                     });
+            for (int64_t t = start; t < stop; ++t)
+                put_group(w.work.inner, t, g, values + (t - start) * GROUP);
+        }
+    }
+}
+
+// x += gate∘(m·from)
+inline void add_gated_to_x(const Worker& w, const Matrix& m, const Activations& from) {
+    auto add = [&w](int64_t t, int64_t row, const float* y) {
+        int64_t at = t * w.width + row;
+        float* to = w.work.x + at;
+        const float* gate = w.work.gate + at;
+        for (int i = 0; i < BLOCK; i += LANES)
+            store(to + i, load(to + i) + load(gate + i) * load(y + i));
+    };
+    multiply_units(m, from, w.share(units(m)), w.pass.count, add);
+}
+
+inline void channel_mix_7(const Worker& w, const Layer& layer, const TokenShift& shift) {
+    const Activations& mixed = w.work.mixed[rwkv::FOR_K];
+    Mixture mixture = {layer.channel_mix[0], &mixed};
+    shift.mix(&mixture, 1);
+    w.meet();
+    shift.keep_last();
+    expand(w, layer.ffn_key, mixed);
+    w.meet();
+    add_to_x(w, layer.ffn_value, w.work.inner);
+}
+
+inline void gated_channel_mix(const Worker& w, const Layer& layer, const TokenShift& shift) {
+    const Workspace& work = w.work;
+    const Activations &for_key = work.mixed[rwkv::FOR_K], &for_gate = work.mixed[rwkv::FOR_R];
+    Mixture mixtures[] = {{layer.channel_mix[0], &for_key}, {layer.channel_mix[1], &for_gate}};
+    shift.mix(mixtures, 2);
+    w.meet();
+    shift.keep_last();
+    const Matrix& m = layer.ffn_receptance;
+    multiply_units(m, for_gate, w.share(units(m)), w.pass.count,
+                   to_rows<sigmoid>(work.gate, w.width));
+    expand(w, layer.ffn_key, for_key);
+    w.meet();
+    add_gated_to_x(w, layer.ffn_value, work.inner);
+}
+
+}  // namespace
