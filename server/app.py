@@ -73,9 +73,11 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
-        self.catalogue.start()
-        self.context.batches.start()
         try:
+            if self.archive is not None:
+                await asyncio.to_thread(self.archive.open)
+            self.catalogue.start()
+            self.context.batches.start()
             yield
         finally:
             await self.stop(grace_s=0)

@@ -14,14 +14,18 @@ log = logging.getLogger(__name__)
 def archive(settings: SessionSettings) -> Archive | None:
     """None where nothing is kept beyond memory.
 
-    A folder that cannot be used is warned of, and done without. Raises CipherError for an
-    encryption key that cannot be used.
+    When it opens, a folder that cannot be used is warned of, and done without. Raises CipherError
+    for an encryption key that cannot be used, and HomeError for a shared store that cannot.
     """
     if not settings.archive:
         return None
     packing = Packing(settings.archive_dtype, _cipher(settings))
-    homes = [home for home in (_disk(settings, packing), _shared(settings)) if home is not None]
-    return Archive(homes, packing) if homes else None
+    shared = _shared(settings)
+
+    def homes() -> list[Home]:
+        return [home for home in (_disk(settings, packing), shared) if home is not None]
+
+    return Archive(homes, packing)
 
 
 def data_dir(settings: SessionSettings) -> Path:

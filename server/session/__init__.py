@@ -1,12 +1,13 @@
 """Conversations over snapshots: which state a conversation can be continued from."""
 
-from server.session.archive import Archive, Packing
+from server.session.archive import Archive
 from server.session.cipher import Cipher, CipherError
 from server.session.disk import DiskHome
 from server.session.entry import Entry, Owner, owner_name
 from server.session.home import Home, HomeError
 from server.session.keys import Key, conversation_key, extend, prompt_key
 from server.session.manager import Resumption, SessionManager
+from server.session.packing import Packing
 from server.session.store import SnapshotStore
 
 __all__ = [

@@ -39,7 +39,8 @@ async def kept_in(
 ) -> AsyncIterator[SessionManager]:
     """Sessions of one process, on this folder."""
     packing = packing or Packing()
-    archive = Archive([disk(folder, packing=packing, **more)], packing)
+    archive = Archive(lambda: [disk(folder, packing=packing, **more)], packing)
+    archive.open()
     try:
         yield SessionManager(SnapshotStore(memory), archive)
     finally:

@@ -44,7 +44,8 @@ def port() -> int:
 
 
 def sessions_at(port: int) -> tuple[SessionManager, Archive]:
-    archive = Archive([SharedHome(f"redis://127.0.0.1:{port}/0", days=1)], Packing())
+    archive = Archive(lambda: [SharedHome(f"redis://127.0.0.1:{port}/0", days=1)], Packing())
+    archive.open()
     return SessionManager(SnapshotStore(10**8), archive), archive
 
 
