@@ -26,6 +26,7 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
+from server.records import MemoryRecords
 from server.session import SessionManager, SnapshotStore
 
 __all__ = ["App", "StartError", "build"]
@@ -104,6 +105,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        records=MemoryRecords(settings.sessions.records_bytes),
     )
     return App(settings, context)
 

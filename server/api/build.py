@@ -8,13 +8,33 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import StatelessLifespan
 
 from server import __version__
-from server.api import chat, completions, health, metrics, models, tokenizer
+from server.api import (
+    chat,
+    completions,
+    conversations,
+    health,
+    metrics,
+    models,
+    responses,
+    tokenizer,
+)
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
 from server.config import ServerSettings
 from server.metrics import Metrics
+
+_PARTS = (
+    chat,
+    completions,
+    responses,
+    conversations,
+    models,
+    tokenizer,
+    health,
+    metrics,
+)
 
 
 def build_api(
@@ -36,7 +56,7 @@ def build_api(
         redirect_slashes=False,
     )
     api.state.context = context
-    for part in (chat, completions, models, tokenizer, health, metrics):
+    for part in _PARTS:
         api.include_router(part.router)
     return api
 

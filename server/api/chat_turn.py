@@ -12,7 +12,7 @@ from server.chat.types import Thinking, TurnRequest
 from server.errors import InvalidRequest
 
 _ENABLE = "chat_template_kwargs.enable_thinking"
-_EFFORTS: Mapping[str, Thinking] = {
+EFFORTS: Mapping[str, Thinking] = {
     "none": "none",
     "minimal": "none",
     "low": "low",
@@ -78,7 +78,11 @@ def asked_thinking(body: ThinkingFields, *, thinks: bool) -> Thinking | None:
             param=_ENABLE,
             code="invalid_value",
         )
-    param, wish = next(iter(wishes.items()), ("", None))
+    return allowed_thinking(*next(iter(wishes.items()), ("", None)), thinks=thinks)
+
+
+def allowed_thinking(param: str, wish: Thinking | None, *, thinks: bool) -> Thinking | None:
+    """A wish that came in the field `param`, as asked_thinking has it."""
     if thinks or wish is None:
         return wish
     if wish != "none":
@@ -95,7 +99,7 @@ def _wishes(body: ThinkingFields) -> dict[str, Thinking]:
     """What is asked for by which parameter, the one that says more first."""
     wishes: dict[str, Thinking] = {}
     if body.reasoning_effort is not None:
-        wishes["reasoning_effort"] = _EFFORTS[body.reasoning_effort]
+        wishes["reasoning_effort"] = EFFORTS[body.reasoning_effort]
     options = body.chat_template_kwargs
     if options is not None and options.enable_thinking is not None:
         wishes[_ENABLE] = "on" if options.enable_thinking else "none"
