@@ -133,11 +133,12 @@ class ChatService:
         pieces = self._pieces(layout.segments[resumption.segments :])
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
+        watchers = tuple(self._watchers(request, layout))
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout, grammar)),
+            branches=tuple(self._branches(request, grammar, watchers)),
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
             logprobs=request.logprobs,
@@ -152,7 +153,7 @@ class ChatService:
             stream,
             prompt,
             self._sessions,
-            choices=request.choices,
+            watchers=watchers,
             retell=retell,
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
         )
@@ -267,13 +268,16 @@ class ChatService:
                 raise
         return await self._grammars.compile(partial(text, loose=True), TOOLS)
 
-    def _branches(
-        self, request: TurnRequest, layout: Layout, grammar: Grammar | None
-    ) -> Iterator[Branch]:
+    def _watchers(self, request: TurnRequest, layout: Layout) -> Iterator[TextWatcher]:
         tokenizer, stops = self.model.tokenizer, self._stops(request)
+        for _ in range(request.choices):
+            yield TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
+
+    def _branches(
+        self, request: TurnRequest, grammar: Grammar | None, watchers: Sequence[TextWatcher]
+    ) -> Iterator[Branch]:
         sampling = resolve(request.sampling, self.model.template.sampling)
-        for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
+        for number, watcher in enumerate(watchers):
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 

@@ -164,7 +164,7 @@ def test_a_client_that_sends_everything_back_costs_no_more(client: OpenAI) -> No
     said = [
         {"role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
         *(item.to_dict(exclude_unset=True) for item in first.output),
-        {"type": "message", "role": "user", "content": "More"},
+        {"type": "message", "role": "user", "content": "Sent back"},
     ]
     assert cached(ask(client, said, store=False)) == total(first)
 
@@ -350,7 +350,7 @@ def test_an_item_can_be_named_in_place_of_being_sent(client: OpenAI) -> None:
     said: Any = [
         {"role": "user", "content": "Hello"},
         {"type": "item_reference", "id": first.output[0].id},
-        {"role": "user", "content": "More"},
+        {"role": "user", "content": "By name"},
     ]
     assert cached(ask(client, said)) == total(first)
     with pytest.raises(NotFoundError) as missing:
