@@ -10,6 +10,7 @@ from starlette.types import StatelessLifespan
 from server import __version__
 from server.api import (
     chat,
+    chat_stored,
     completions,
     conversations,
     health,
@@ -28,6 +29,7 @@ from server.metrics import Metrics
 
 _PARTS = (
     chat,
+    chat_stored,
     completions,
     responses,
     conversations,

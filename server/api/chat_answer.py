@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -11,12 +11,13 @@ from pydantic import BaseModel, Field
 from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.service import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
-from server.chat.turn import Turn
 from server.chat.types import (
     ChoiceEnd,
     EndReason,
+    Message,
     ReasoningDelta,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
     TurnEvent,
 )
@@ -103,7 +104,7 @@ class Choice(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """The answers to a prompt."""
+    """The answers to a prompt; metadata: of one that is stored."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -113,6 +114,7 @@ class ChatCompletion(BaseModel):
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
+    metadata: Annotated[dict[str, str] | None, Field(exclude_if=_absent)] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def usage(turn: Counted, ends: Iterable[ChoiceEnd]) -> Usage:
 
 
 @dataclass
-class _Collected:
+class Collected:
     """The events of one choice, put together."""
 
     text: str = ""
@@ -182,6 +184,12 @@ class _Collected:
             case ChoiceEnd():
                 self.end = event
 
+    @property
+    def said(self) -> Message:
+        """As the model has said it."""
+        calls = [ToolCall(c.id, c.function.name, c.function.arguments) for c in self.calls]
+        return Message("assistant", self.text, tuple(calls))
+
     def message(self, *, legacy: bool) -> AnswerMessage:
         found = AnswerMessage(
             content=self.text or (None if self.calls else ""),
@@ -195,7 +203,8 @@ class _Collected:
 
 
 async def whole_answer(
-    turn: Turn,
+    turn: Counted,
+    events: AsyncIterator[TurnEvent],
     head: Head,
     choices: int,
     token_bytes: TokenBytes | None = None,
@@ -206,9 +215,21 @@ async def whole_answer(
 
     token_bytes: given where likelihoods were asked for. legacy: calls in the older form.
     """
-    found = [_Collected() for _ in range(choices)]
-    async for event in turn.events():
+    found = [Collected() for _ in range(choices)]
+    async for event in events:
         found[event.choice].add(event)
+    return completion(turn, head, found, token_bytes, legacy=legacy)
+
+
+def completion(
+    turn: Counted,
+    head: Head,
+    found: Sequence[Collected],
+    token_bytes: TokenBytes | None = None,
+    *,
+    legacy: bool = False,
+) -> ChatCompletion:
+    """Of choices that have ended."""
     ends = [one.end for one in found if one.end is not None]
     return ChatCompletion(
         id=head.id,

@@ -1,6 +1,6 @@
 """From the body of a chat completion request to the turn it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from server.api.chat_message import conversation
 from server.api.chat_request import ChatCompletionRequest, ThinkingFields
@@ -8,7 +8,7 @@ from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.tool_fields import asked_choice, asked_tools
-from server.chat.types import Thinking, TurnRequest
+from server.chat.types import Message, Thinking, TurnRequest
 from server.errors import InvalidRequest
 
 _ENABLE = "chat_template_kwargs.enable_thinking"
@@ -24,9 +24,14 @@ EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+    body: ChatCompletionRequest,
+    *,
+    caller: str,
+    vocab_size: int,
+    thinks: bool,
+    before: Sequence[Message] = (),
 ) -> TurnRequest:
-    """What the chat service is asked.
+    """What the chat service is asked; before: what the messages go on from.
 
     Raises InvalidRequest for ids outside the vocabulary, for tools and results that do not fit
     together, for answers that are to be two things, and where the model does not think, for a
@@ -35,7 +40,7 @@ def turn_request(
     tools = asked_tools(body)
     return TurnRequest(
         caller=caller,
-        messages=conversation(body.messages),
+        messages=(*before, *conversation(body.messages, before)),
         choices=body.n or 1,
         max_tokens=_max_tokens(body),
         stop=stop_strings(body),
