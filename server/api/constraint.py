@@ -16,7 +16,7 @@ from server.chat.types import Constraint, ConstraintKind
 from server.errors import InvalidRequest
 
 Schema = dict[str, Any] | bool
-Regex = Annotated[str, Field(min_length=1)]
+Source = Annotated[str, Field(min_length=1)]
 Choices = Annotated[
     ListOf[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=1024)
 ]
@@ -55,9 +55,9 @@ class StructuredOutputs(Wire):
     """One of its first five keys says what the answer has to be."""
 
     json_value: Schema | str | None = Field(None, alias="json")
-    regex: Regex | None = None
+    regex: Source | None = None
     choice: Choices | None = None
-    grammar: Regex | None = None
+    grammar: Source | None = None
     json_object: bool | None = None
     structural_tag: Annotated[Any, Refused()] = None
     whitespace_pattern: Annotated[Any, Refused()] = None
@@ -74,9 +74,9 @@ class ConstraintFields(Wire):
     ) = None
     structured_outputs: StructuredOutputs | None = None
     guided_json: Schema | str | None = None
-    guided_regex: Regex | None = None
+    guided_regex: Source | None = None
     guided_choice: Choices | None = None
-    guided_grammar: Regex | None = None
+    guided_grammar: Source | None = None
     grammar: str | None = None
     json_schema: Schema | None = None
 

@@ -33,7 +33,7 @@ class Answer:
         self._thoughts = ThoughtSplitter(phase)
         self._splitter = CallSplitter(calls) if calls is not None else None
         self._text = ""
-        self._calls: list[ToolCall] = []
+        self._calls: list[tuple[str, str, list[str]]] = []  # id, name, arguments in pieces
         self._start = self._end = 0  # of the content's latest unbroken part, in the answer
         self._tokens = 0
         self._reasoning_tokens = 0
@@ -45,7 +45,8 @@ class Answer:
     @property
     def message(self) -> Message:
         """As it was delivered."""
-        return Message("assistant", self._text, tuple(self._calls))
+        calls = (ToolCall(id, name, "".join(pieces)) for id, name, pieces in self._calls)
+        return Message("assistant", self._text, tuple(calls))
 
     def push(self, event: TokenSampled) -> Iterator[TurnEvent]:
         """One more token."""
@@ -93,12 +94,10 @@ class Answer:
 
     def _call(self, piece: CallPiece) -> ToolCallDelta:
         if piece.name is not None:
-            call = ToolCall(f"call_{secrets.token_hex(12)}", piece.name, "")
-            self._calls.append(call)
-            return ToolCallDelta(self._choice, piece.index, "", call.id, call.name)
-        call = self._calls[piece.index]
-        text = call.arguments + piece.arguments
-        self._calls[piece.index] = ToolCall(call.id, call.name, text)
+            id = f"call_{secrets.token_hex(12)}"
+            self._calls.append((id, piece.name, []))
+            return ToolCallDelta(self._choice, piece.index, "", id, piece.name)
+        self._calls[piece.index][2].append(piece.arguments)
         return ToolCallDelta(self._choice, piece.index, piece.arguments)
 
     def _late_tokens(self, *, cut: bool) -> Iterator[TextDelta]:

@@ -2,14 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion import CompletionService
-from server.chat.constraint import TOOLS, GrammarCompiler, GrammarText, answer_grammar, call_grammar
+from server.chat.constraint import GrammarCompiler, turn_grammar
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
@@ -126,7 +126,7 @@ class ChatService:
         self._check_text(request.messages)
         tools = _toolbox(request)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
-        grammar = await self._grammar(request, tools, layout)
+        grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
@@ -244,29 +244,6 @@ class ChatService:
                 param="messages",
                 code="context_length_exceeded",
             )
-
-    async def _grammar(
-        self, request: TurnRequest, tools: Toolbox, layout: Layout
-    ) -> Grammar | None:
-        """What the answer has to be, from its first token on."""
-        constraint = request.constraint
-        if layout.calls is not None:
-            ask = partial(call_grammar, tools, layout.calls, layout.phase)
-            stops = self._stops(request)
-            return await self._call_grammar(partial(ask, stops=stops, answer=constraint))
-        if constraint is None:
-            return None
-        text = partial(answer_grammar, constraint, layout.phase)
-        return await self._grammars.compile(text, constraint.param)
-
-    async def _call_grammar(self, text: Callable[..., GrammarText]) -> Grammar:
-        """Schemas that are too much together are left out where no tool is strict about them."""
-        try:
-            return await self._grammars.compile(text, TOOLS)
-        except InvalidRequest as error:
-            if error.param != TOOLS:
-                raise
-        return await self._grammars.compile(partial(text, loose=True), TOOLS)
 
     def _watchers(self, request: TurnRequest, layout: Layout) -> Iterator[TextWatcher]:
         tokenizer, stops = self.model.tokenizer, self._stops(request)

@@ -18,7 +18,9 @@ from models.tokenizer import Tokenizer
 
 Mask = NDArray[np.int32]
 
-_WORKERS = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="masks")
+_THREADS = min(4, os.cpu_count() or 1)
+_WORKERS = ThreadPoolExecutor(_THREADS, thread_name_prefix="masks")
+_EXECUTOR = llguidance.LLExecutor(_THREADS)
 _SPECIAL = b"\xff"  # marks a token that no text spells
 _WHOLE = frozenset({"NoExtension", "NoExtensionBias", "EndOfSentence"})
 # What one step of a hostile grammar may cost: some 15 ms, where an ordinary one takes microseconds.
@@ -26,6 +28,7 @@ _LIMITS = llguidance.LLParserLimits(
     initial_lexer_fuel=500_000,
     step_lexer_fuel=100_000,
     step_max_items=4_000,
+    max_items_in_row=1_000,  # about 250 optional keys in one object
     max_lexer_states=50_000,  # of about 2 kB
     max_grammar_size=200_000,
     verbose_errors=False,  # errors repeat no text
@@ -80,25 +83,33 @@ class TokenMatcher:
 
     def __init__(self, matcher: llguidance.LLMatcher, words: int) -> None:
         self._matcher = matcher
+        # llguidance lets other threads of Python run only while it advances two matchers or more.
+        self._beside = matcher.deep_copy()
         self._mask: Mask = np.zeros(words, dtype=np.int32)
-        self._computed: Future[None] = _WORKERS.submit(self._compute)
+        self._work: Future[None] = _WORKERS.submit(self._compute)
 
     @property
     def ready(self) -> bool:
-        return self._computed.done()
+        return self._work.done()
+
+    @property
+    def complete(self) -> bool:
+        self._work.result()
+        return self._matcher.is_stopped()
 
     def mask(self) -> Mask:
-        self._computed.result()
+        self._work.result()
         return self._mask
 
-    def advance(self, token: int) -> bool:
-        self._computed.result()
-        self._matcher.consume_token(token)
+    def advance(self, token: int) -> None:
+        self._work.result()
+        self._work = _WORKERS.submit(self._go_on, token)
+
+    def _go_on(self, token: int) -> None:
+        _EXECUTOR.consume_token_par([(self._matcher, token), (self._beside, token)])
         self._check()
-        if self._matcher.is_stopped():
-            return True
-        self._computed = _WORKERS.submit(self._compute)
-        return False
+        if not self._matcher.is_stopped():
+            self._compute()
 
     def _compute(self) -> None:
         self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)

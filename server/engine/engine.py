@@ -183,7 +183,8 @@ class Engine:
         sequence.next_piece()
         if not sequence.in_prompt:
             self._fork(sequence, snapshot)
-            self._go_on(sequence)
+            if not sequence.waits_for_mask:
+                self._go_on(sequence)
 
     def _fork(self, sequence: Sequence, snapshot: Snapshot) -> None:
         """Queue the prompt's other branches, first in line, from where it ends."""
@@ -193,7 +194,9 @@ class Engine:
 
     def _go_on(self, sequence: Sequence) -> None:
         """After the prompt, or after a token of the answer."""
-        if sequence.submit.max_tokens == 0:
+        if sequence.matcher is not None and sequence.matcher.complete:
+            self._end(sequence, Ending("stop", sequence.watcher.close()))
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             self._end(sequence, Ending("length", sequence.watcher.close()))
         else:
             self._sample(sequence)
@@ -216,8 +219,8 @@ class Engine:
             self._rewind(sequence, watched)
             return
         sequence.pending = (token,)
-        if sequence.matcher is not None and sequence.matcher.advance(token):
-            sequence.ending = Ending("stop", sequence.watcher.close())
+        if sequence.matcher is not None:
+            sequence.matcher.advance(token)  # and says, once this token is fed, whether it ends
         elif len(sequence.generated) >= sequence.submit.max_tokens:
             sequence.ending = Ending("length", sequence.watcher.close())
 

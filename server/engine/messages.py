@@ -72,24 +72,29 @@ class Watcher(Protocol):
 class Matcher(Protocol):
     """What may come next in an answer that is constrained; one per branch.
 
-    Called in the engine thread, from the answer's first token on. Every method raises where the
-    answer can neither go on nor end.
+    Called in the engine thread, from the answer's first token on. It computes in threads of its
+    own; what breaks there is raised by `complete` and mask().
     """
 
     @property
     def ready(self) -> bool:
-        """mask() would not wait."""
+        """Nothing would wait for it."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The answer is what it has to be, and cannot go on."""
         ...
 
     def mask(self) -> NDArray[np.int32]:
         """Bits, int32 [ceil(V/32)], of the tokens that may come next; valid until advance().
 
-        Among them are those of `stop_ids` with which the answer may end here.
+        The id that ends a text is among them where the answer may end.
         """
         ...
 
-    def advance(self, token: int) -> bool:
-        """Go on behind a token of the answer; whether the answer is complete, and cannot go on."""
+    def advance(self, token: int) -> None:
+        """Go on behind a token that the mask allows."""
         ...
 
 

@@ -96,7 +96,7 @@ def _closed(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 def _json(schema: Any, name: str) -> Body:
     if isinstance(schema, bool):
-        schema = {} if schema else {"not": {}}
+        schema = {"allOf": [schema]}
     return Body(f"@{name}", parts=({"name": name, "json_schema": {**schema, "x-guidance": _JSON}},))
 
 

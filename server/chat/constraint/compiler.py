@@ -4,18 +4,23 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Lock
+from typing import TypeVar
 
 from models.tokenizer import Tokenizer
 from server.chat.constraint.grammar import GrammarText
 from server.chat.constraint.problems import INVALID, UNSUPPORTED
 from server.engine.constraint import Grammar, GrammarError, Vocabulary
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, Overloaded
 
 _KEPT = 64
 _PATIENCE_S = 5.0
 _LONGEST = 1_000_000  # characters of a grammar, about those of its schema
+_RETRY_AFTER_S = 5
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="grammars")
+
+T = TypeVar("T")
 
 
 class GrammarCompiler:
@@ -29,7 +34,8 @@ class GrammarCompiler:
     async def compile(self, text: Callable[[], GrammarText], param: str) -> Grammar:
         """The grammar that `text`, which is called in a thread, makes of a request's `param`.
 
-        Raises InvalidRequest for what cannot be enforced, or takes too long to prepare.
+        Raises InvalidRequest for what cannot be enforced or takes too long to prepare, and
+        Overloaded where others that take long are before it.
         """
         if not self._tokenizer.vocab_size:
             raise InvalidRequest(
@@ -37,19 +43,10 @@ class GrammarCompiler:
                 param=param,
                 code=UNSUPPORTED,
             )
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                return await self._find(text)
-        except TimeoutError:
-            message = f"{param} takes more than {_PATIENCE_S:.0f} s to prepare; make it simpler."
-            raise InvalidRequest(message, param=param, code=INVALID) from None
-
-    async def _find(self, text: Callable[[], GrammarText]) -> Grammar:
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(_THREADS, text)
+        found = await _in_thread(text, param)
         grammar = self._kept.get(found.source)
         if grammar is None:
-            grammar = await loop.run_in_executor(_THREADS, self._compile, found)
+            grammar = await _in_thread(partial(self._compile, found), param)
         self._kept[found.source] = grammar
         self._kept.move_to_end(found.source)
         if len(self._kept) > _KEPT:
@@ -68,6 +65,26 @@ class GrammarCompiler:
         except GrammarError as error:
             message = f"{text.param} cannot be enforced: {error}."
             raise InvalidRequest(message, param=text.param, code=UNSUPPORTED) from None
+
+
+async def _in_thread(work: Callable[[], T], param: str) -> T:
+    """What `work` returns, unless it takes too long; it is not interrupted then."""
+    begun = False
+
+    def begin() -> T:
+        nonlocal begun
+        begun = True
+        return work()
+
+    try:
+        waiting = asyncio.get_running_loop().run_in_executor(_THREADS, begin)
+        return await asyncio.wait_for(waiting, _PATIENCE_S)
+    except TimeoutError:
+        if not begun:
+            message = "the server is busy with preparing the grammars of other requests"
+            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+        message = f"{param} takes more than {_PATIENCE_S:.0f} s to prepare; make it simpler."
+        raise InvalidRequest(message, param=param, code=INVALID) from None
 
 
 _vocabularies: dict[tuple[str, int], Vocabulary] = {}

@@ -8,7 +8,7 @@ from typing import Any
 Resolve = Callable[[str], Any]  # a reference to its schema, None where there is none
 
 _DEEPEST = 8
-_PATIENCE = 200_000  # comparisons, after which nothing is certain any more
+_PATIENCE = 100_000  # comparisons, after which nothing is certain any more
 _EVERY_TYPE = frozenset({"null", "boolean", "number", "string", "array", "object"})
 _OF_PYTHON: Mapping[type, str] = {
     type(None): "null",

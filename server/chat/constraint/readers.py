@@ -16,6 +16,7 @@ from server.chat.constraint.problems import Place, invalid, unsupported
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
 _SHORT_ESCAPES = frozenset("\b\f\n\r\t")
 _MOST_VALUES = 5_000
+_MOST_PATTERNS = 32  # of names, which are compared with each other
 _MOST = 1_000_000  # of what is counted: characters, items, properties
 _EXACT = 2**53  # beyond it not every integer is a double
 _FINEST = 9  # decimal places
@@ -194,6 +195,8 @@ def _properties(found: Found) -> Copy:
 def _pattern_properties(found: Found) -> Copy:
     if not isinstance(found.value, dict):
         raise found.invalid("must be an object of schemas")
+    if len(found.value) > _MOST_PATTERNS:
+        raise found.unsupported(f"it has more than {_MOST_PATTERNS} patterns")
     parts = found.value.items()
     copied = {_translated(name, found.place / name): found.read(part, name) for name, part in parts}
     return {"patternProperties": copied}

@@ -136,8 +136,9 @@ class _Translation:
         if self._peek() == "]":
             raise RegexError("the empty class []")
         parts = ["[^" if negated else "["]
-        while (char := self._take()) not in {None, "]"}:
-            assert char is not None
+        while (char := self._take()) != "]":
+            if char is None:
+                raise RegexError("a class has no end")
             if char == "\\":
                 parts.append(self._escape(_WIDE_CLASSES if negated else _CLASSES, in_class=True))
             elif char in "[&~/":

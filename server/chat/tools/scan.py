@@ -102,7 +102,7 @@ class JsonScanner:
 class CallScanner:
     """Takes the characters of `{"name": …, "arguments": {…}}`; push() is False for anything else.
 
-    names: what may be called. name: once it was read. arguments: their text as far as it was.
+    names: what may be called. name: once it was read. arguments: those have begun.
     """
 
     _FORM = ("{", '"name"', ":", "name", ",", '"arguments"', ":", "arguments", "}")
@@ -112,8 +112,9 @@ class CallScanner:
         self._part = 0
         self._read = ""  # of the part
         self._value = JsonScanner()
+        self._new: list[str] = []  # of the arguments
         self.name: str | None = None
-        self.arguments = ""
+        self.arguments = False
 
     @property
     def done(self) -> bool:
@@ -124,15 +125,21 @@ class CallScanner:
         if not self._read and char in _SPACE:
             return True
         part = self._FORM[self._part]
+        if part == "arguments":
+            return self._in_arguments(char)
         self._read += char
         if part == "name":
             return self._in_name()
-        if part == "arguments":
-            return self._in_arguments(char)
         if self._read == part:
             self._advance()
             return True
         return part.startswith(self._read)
+
+    def take(self) -> str:
+        """What was read of the arguments since the last time."""
+        text = "".join(self._new)
+        self._new.clear()
+        return text
 
     def _in_name(self) -> bool:
         if not self._read.startswith('"') or not self._value.push(self._read[-1]):
@@ -144,9 +151,11 @@ class CallScanner:
         return self.name in self._names
 
     def _in_arguments(self, char: str) -> bool:
-        if not self._read.startswith("{") or not self._value.push(char):
+        self._read = self._read or char
+        if self._read != "{" or not self._value.push(char):
             return False
-        self.arguments += char
+        self.arguments = True
+        self._new.append(char)
         if self._value.done:
             self._advance()
         return True

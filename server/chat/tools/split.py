@@ -45,7 +45,7 @@ class CallSplitter:
         self._at = -len(expected.begun)  # of it, in the text
         self._scanner: CallScanner | None = None
         self._scanned = 0  # characters of the held text
-        self._given: int | None = None  # characters of the arguments, once it is known to be a call
+        self._sure = False  # what is scanned is a call
         self._closing = False  # a call has just ended
         self.calls = 0
         self.content_at = self._at  # where the content since the last call begins
@@ -58,7 +58,7 @@ class CallSplitter:
 
     @property
     def called(self) -> bool:
-        return self.calls > 0 or self._given is not None
+        return self.calls > 0 or self._sure
 
     @property
     def decided_to(self) -> int:
@@ -92,7 +92,7 @@ class CallSplitter:
                 yield from self._content(len(self._held[:start].rstrip()))
                 self._scanner, self._scanned = CallScanner(self._names), self._opened()
             whole = self._scan(self._scanner)
-            if self._known(self._scanner, whole=whole is True):
+            if self._sure or self._known(self._scanner, whole=whole is True):
                 yield from self._call(self._scanner)
             if whole is None:
                 return
@@ -109,31 +109,28 @@ class CallSplitter:
         return None
 
     def _known(self, scanner: CallScanner, *, whole: bool) -> bool:
-        """The scanned text is a call, as far as it is there."""
+        """The scanned text is a call, or nothing but a call can come of it."""
         held = self._begun is not None and self._begun.match(self._held.lstrip()) is not None
-        if self._given is not None or (held and scanner.arguments):
-            return True
-        return whole and scanner.name not in self._strict
+        return (held and scanner.arguments) or (whole and scanner.name not in self._strict)
 
     def _call(self, scanner: CallScanner) -> Iterator[Piece]:
         """What is new of a call."""
-        if self._given is None:
-            self._given = 0
+        if not self._sure:
+            self._sure = True
             yield CallPiece(self.calls, "", scanner.name)
-        if len(scanner.arguments) > self._given:
-            yield CallPiece(self.calls, scanner.arguments[self._given :])
-            self._given = len(scanner.arguments)
+        if arguments := scanner.take():
+            yield CallPiece(self.calls, arguments)
         self._drop(self._scanned)
         self._scanned, self.content_at = 0, self._at
 
     def _end(self, whole: bool) -> Iterator[Piece]:
         """Of a call, or of what was none."""
-        if self._given is None:
-            yield from self._content(self._opened())
-        else:
+        if self._sure:
             self.calls += 1
             self._closing = whole
-        self._scanner = self._given = None
+        else:
+            yield from self._content(self._opened())
+        self._scanner, self._sure = None, False
 
     def _end_call(self) -> bool:
         """Take the closing mark away; False where it may still come."""

@@ -82,7 +82,7 @@ def test_a_call_is_read_whole(name: str, arguments: dict[str, Any], indent: int 
     scanner = CallScanner({name})
     assert read(scanner, " " + text + "}") == " " + text
     assert scanner.name == name
-    assert json.loads(scanner.arguments) == arguments
+    assert json.loads(scanner.take()) == arguments
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_another_object_is_no_call(text: str) -> None:
 def test_arguments_are_the_words_that_were_written() -> None:
     scanner = CallScanner({"f"})
     read(scanner, '{ "name" :"f","arguments":{ "a":1.0 , "b" : "\\u00e9"}}')
-    assert scanner.arguments == '{ "a":1.0 , "b" : "\\u00e9"}'
+    assert scanner.take() == '{ "a":1.0 , "b" : "\\u00e9"}'
