@@ -11,6 +11,7 @@ from server.api.chat_request import ChatCompletionRequest
 from server.api.chat_stream import ChunkWriter, chunks
 from server.api.chat_turn import turn_request
 from server.api.context import Served
+from server.api.priority import priority_of
 from server.api.stored import Stored
 from server.api.streams import framed
 from server.api.strict_json import JsonRoute
@@ -33,6 +34,7 @@ async def create_chat_completion(
         caller=caller,
         vocab_size=model.spec.vocab_size,
         thinks=model.template.thinks,
+        priority=priority_of(request, body.priority),
         before=past.messages,
     )
     turn = await service.start(asked)

@@ -12,6 +12,7 @@ from server.api.chat_message import ChatMessage
 from server.api.constraint import ConstraintFields
 from server.api.fields import Count, ListOf, Refused, Whole, Wire
 from server.api.items import MetadataField
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
 from server.api.tool_fields import ToolFields
 
@@ -47,6 +48,7 @@ class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingField
     metadata: MetadataField | None = None
     previous_response_id: str | None = None
     conversation: str | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessFields(Wire):

@@ -30,6 +30,7 @@ def turn_request(
     vocab_size: int,
     thinks: bool,
     before: Sequence[Message] = (),
+    priority: int = 0,
 ) -> TurnRequest:
     """What the chat service is asked; before: what the messages go on from.
 
@@ -53,6 +54,7 @@ def turn_request(
         # The older form has a place for one call only.
         parallel_tool_calls=body.parallel_tool_calls is not False and not body.legacy,
         constraint=asked_constraint(body),
+        priority=priority,
     )
 
 

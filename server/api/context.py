@@ -1,16 +1,22 @@
 """What every route works with."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
 from server.api.runs import Runs
+from server.batches import Batches
 from server.chat.catalogue import Catalogue
+from server.files import FileStore
+from server.limits import Allowances, Limits
 from server.metrics import Metrics
 from server.records import MemoryRecords, Records
 
 _RECORDS_BYTES = 1 << 26
+
+if TYPE_CHECKING:
+    from server.telemetry.spans import Tracing
 
 
 @dataclass(slots=True)
@@ -28,6 +34,14 @@ class Context:
     metrics: Metrics = field(default_factory=Metrics)
     records: Records = field(default_factory=lambda: MemoryRecords(_RECORDS_BYTES))
     runs: Runs = field(default_factory=Runs)
+    files: FileStore = field(default_factory=FileStore)
+    batches: Batches = field(init=False)
+    batches_together: int = 1
+    tracing: "Tracing | None" = None
+    allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
+
+    def __post_init__(self) -> None:
+        self.batches = Batches(self.files, together=self.batches_together)
 
     @property
     def ready(self) -> bool:

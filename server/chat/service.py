@@ -8,8 +8,10 @@ from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion import CompletionService
 from server.chat.constraint import GrammarCompiler, turn_grammar
+from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
@@ -19,13 +21,11 @@ from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
-from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager, conversation_key
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,13 @@ class ChatService:
             grammars=self._grammars,
             observer=observer,
         )
+        self.embeddings = EmbeddingService(
+            model.tokenizer,
+            engine,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+            observer=observer,
+        )
 
     @property
     def alive(self) -> bool:
@@ -117,6 +124,10 @@ class ChatService:
 
     async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
+        with self._engine.held():
+            return await self._start(request)
+
+    async def _start(self, request: TurnRequest) -> Turn:
         if request.choices > self._engine.capacity:
             raise InvalidRequest(
                 f"{request.choices} choices can never run here: slots and queue together take "
@@ -130,7 +141,8 @@ class ChatService:
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
-        pieces = self._pieces(layout.segments[resumption.segments :])
+        segments = layout.segments[resumption.segments :]
+        pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
         watchers = tuple(self._watchers(request, layout))
@@ -142,12 +154,12 @@ class ChatService:
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
             logprobs=request.logprobs,
+            place=Place(request.caller, request.priority),
         )
         try:
             stream = self._engine.submit(submit, self._observer)
         except EngineFull:
-            message = "the server is busy: its slots and its queue are full"
-            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+            raise busy() from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
         turn = Turn(
             stream,
@@ -196,9 +208,11 @@ class ChatService:
         resumption = self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
-        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+        return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
 
-    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+    async def _read(
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+    ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
@@ -207,6 +221,7 @@ class ChatService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(priority=request.priority),
         )
         try:
             stream = self._engine.submit(submit)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from dataclasses import dataclass, replace
 
 from server.chat.answer import Answer
+from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
@@ -110,8 +111,8 @@ class Turn:
                 self._deliver(self._answers[branch].push(event))
             case Finished():
                 await self._finish(event)
-            case Failed(_, message):
-                self._queue.put_nowait(AnswerFailed(message))
+            case Failed():
+                self._queue.put_nowait(failure_of(event))
 
     def _deliver(self, events: Iterable[TurnEvent]) -> None:
         for event in events:

@@ -96,7 +96,7 @@ class TurnRequest:
 
     thinking: None leaves it to the template, the only value for one that knows no thinking.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
-    None reports nothing.
+    None reports nothing. priority: a lower number comes first; see Place.
     """
 
     caller: str
@@ -112,6 +112,7 @@ class TurnRequest:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
     constraint: Constraint | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -15,6 +16,7 @@ from server.api.errors import failure, unexpected
 from server.api.messages.answer import AnswerMessage, MessageWriter
 from server.api.messages.request import CountTokensBody, MessagesBody
 from server.api.messages.turn import prompt_request, turn_request
+from server.api.priority import priority_of
 from server.api.streams import named_frame
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -37,7 +39,7 @@ async def create_message(body: MessagesBody, request: Request, context: Served) 
     service = await find_service(context, body.model)
     model, seconds = service.model, context.request_timeout_s
     asked = turn_request(body, caller=request.state.caller, thinks=model.template.thinks)
-    turn = await service.start(asked)
+    turn = await service.start(replace(asked, priority=priority_of(request, None)))
     writer = MessageWriter(turn, model.id)
     if not body.stream:
         return await answer_whole(request, turn, seconds, _whole(turn.events(), writer))

@@ -7,6 +7,7 @@ from pydantic import Field
 from server.api.constraint import JsonObjectFormat, Schema, TextFormat
 from server.api.fields import Count, ListOf, Refused, Whole, Wire
 from server.api.items import InputItem, MetadataField
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
 from server.api.tool_fields import FunctionFields
 
@@ -107,6 +108,7 @@ class HonouredResponseFields(PromptFields, SamplingFields):
     metadata: MetadataField | None = None
     store: bool | None = None
     background: bool | None = None
+    priority: Priority | None = None
 
     @property
     def kept(self) -> bool:

@@ -1,9 +1,10 @@
 """POST /v1/responses, and what can be done with a response afterwards."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi import Response as HttpResponse
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -12,6 +13,7 @@ from server.api.answers import STREAMED, answer_stream, answer_whole, find_servi
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
+from server.api.priority import priority_of
 from server.api.responses.answer import Response, as_lost, begun_response
 from server.api.responses.kept import Writing
 from server.api.responses.request import InputTokensBody, ResponseBody
@@ -47,7 +49,7 @@ async def create_response(body: ResponseBody, request: Request, context: Served)
     """Answers an input, and what it goes on from."""
     writing = await _begin(body, request, context)
     if body.background:
-        return await _run(writing, context, streamed=bool(body.stream))
+        return await _run(writing, request, context, streamed=bool(body.stream))
     if not body.stream:
         whole = _whole(writing)
         return await answer_whole(request, writing.turn, context.request_timeout_s, whole)
@@ -68,7 +70,8 @@ async def _begin(body: ResponseBody, request: Request, context: Context) -> Writ
     stored = Stored(context.records, caller)
     asked = await read_prompt(body, stored)
     service = await find_service(context, body.model)
-    turn_asked = turn_request(body, asked, caller, service.model)
+    wanted = turn_request(body, asked, caller, service.model)
+    turn_asked = replace(wanted, priority=priority_of(request, body.priority))
     turn = await start(service, turn_asked, asked)
     token_bytes = None if body.likelihoods is None else service.model.tokenizer.token_bytes
     response = begun_response(body, asked, turn_asked, service.model)
@@ -86,10 +89,12 @@ async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes]:
         yield named_frame(event)
 
 
-async def _run(writing: Writing, context: Context, *, streamed: bool) -> HttpResponse:
+async def _run(
+    writing: Writing, request: Request, context: Context, *, streamed: bool
+) -> HttpResponse:
     """Goes on without the client, who may follow it."""
     run = Run(writing.cancel)
-    end = limited(writing.turn, context.request_timeout_s)
+    end = limited(request, writing.turn, context.request_timeout_s)
     writing.keep()
     id = writing.writer.response.id
 
@@ -103,6 +108,12 @@ async def _run(writing: Writing, context: Context, *, streamed: bool) -> HttpRes
     if streamed:
         return EventStream(_frames(run.follow(0)), on_end=lambda: None)
     return JSONResponse(writing.writer.response.model_dump())
+
+
+@router.post("/compact", include_in_schema=False)
+async def compact_response() -> None:
+    """There is nothing to be made shorter: a state has one size. Not an id of a response."""
+    raise HTTPException(404)
 
 
 @router.post("/input_tokens")

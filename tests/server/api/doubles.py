@@ -120,7 +120,7 @@ class Api:
         self.context = Context(catalogue, request_timeout_s=request_timeout_s)
         self.app = build_api(self.context, ServerSettings(**settings))
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app), base_url="http://test"
+            transport=httpx.ASGITransport(self.app), base_url="http://localhost"
         )
 
     async def chat(self, **fields: Any) -> httpx.Response:

@@ -79,7 +79,7 @@ async def test_a_response_that_was_no_stream_cannot_be_streamed_again(api: Api, 
 
 async def test_there_is_no_compaction(api: Api) -> None:
     body = {"model": "tiny", "input": "Hi"}
-    assert_error(await api.client.post("/v1/responses/compact", json=body), 405)
+    assert_error(await api.client.post("/v1/responses/compact", json=body), 404)
 
 
 @pytest.mark.parametrize(

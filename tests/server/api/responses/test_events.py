@@ -77,7 +77,8 @@ class Machine:
         assert event["output_index"] == len(self.items)
         self.open, self.text = event["item"], ""
         assert self.open["status"] == "in_progress"
-        assert not self.open.get("content") and not self.open.get("arguments")
+        assert not self.open.get("content")
+        assert not self.open.get("arguments")
 
     def fill(self, event: dict[str, Any]) -> None:
         assert self.open is not None
@@ -85,7 +86,8 @@ class Machine:
         assert event.get("item_id", self.open["id"]) == self.open["id"]
         name = event["type"].removeprefix("response.")
         if name == "content_part.added":
-            assert not self.part_open and event["part"]["text"] == ""
+            assert not self.part_open
+            assert event["part"]["text"] == ""
             self.part_open = True
         elif name.endswith(".delta"):
             assert self.part_open or self.open["type"] == "function_call"
