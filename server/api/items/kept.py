@@ -50,7 +50,7 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
     raise AssertionError(item)  # other types are refused before
 
 
-def _item(name: _Name, number: int, kind: str, **fields: Any) -> Item:
+def _item(name: _Name, number: int, kind: str, /, **fields: Any) -> Item:
     return {"id": name(kind, number), "type": kind, "status": "completed", **fields}
 
 

@@ -14,10 +14,14 @@ from server.api.tool_fields import FunctionFields
 LOGPROBS = "message.output_text.logprobs"
 
 
-class ResponseTool(FunctionFields):
-    """A function; other types are refused by name."""
+class ToolKind(Wire):
+    """Looked at before the fields that only functions have."""
 
     type: Annotated[Any, Refused(neutral=("function",))]
+
+
+class ResponseTool(FunctionFields, ToolKind):
+    """A function; other types are refused by name."""
 
 
 class NamedTool(Wire):

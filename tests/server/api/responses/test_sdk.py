@@ -144,6 +144,18 @@ def test_a_result_goes_on_from_the_call(client: OpenAI) -> None:
     assert cached(second) > first.usage.input_tokens
 
 
+def test_a_call_sent_back_with_its_result_costs_no_more(client: OpenAI) -> None:
+    fields: Any = {"tools": [TOOL], "max_output_tokens": 100}
+    first = ask(client, tool_choice="required", **fields)
+    call = first.output[0]
+    said: Any = [
+        {"role": "user", "content": "Hello"},
+        call.to_dict(),
+        {"type": "function_call_output", "call_id": call.call_id, "output": "8"},
+    ]
+    assert cached(ask(client, said, **fields)) > first.usage.input_tokens
+
+
 def test_a_follow_up_costs_only_its_new_words(client: OpenAI) -> None:
     first = ask(client)
     second = ask(client, "More", previous_response_id=first.id)
