@@ -35,7 +35,7 @@ class MessageUsage(BaseModel):
     service_tier: Literal["standard"] = "standard"
 
 
-class AnswerMessage(BaseModel):
+class AnthropicAnswer(BaseModel):
     """A message of the model's."""
 
     id: str
@@ -56,7 +56,7 @@ class MessageWriter:
             input_tokens=turn.prompt_tokens - turn.cached_tokens,
             cache_read_input_tokens=turn.cached_tokens,
         )
-        self.message = AnswerMessage(id=new_id("msg"), model=model, usage=usage)
+        self.message = AnthropicAnswer(id=new_id("msg"), model=model, usage=usage)
         self._block: dict[str, Any] | None = None
         self._arguments = ""  # of the call that is open
 

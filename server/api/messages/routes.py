@@ -13,7 +13,7 @@ from server.api.context import Served
 from server.api.counting import count_tokens
 from server.api.dialects import anthropic_error
 from server.api.errors import failure, unexpected
-from server.api.messages.answer import AnswerMessage, MessageWriter
+from server.api.messages.answer import AnthropicAnswer, MessageWriter
 from server.api.messages.request import CountTokensBody, MessagesBody
 from server.api.messages.turn import prompt_request, turn_request
 from server.api.priority import priority_of
@@ -33,7 +33,7 @@ class TokensCount(BaseModel):
     input_tokens: int
 
 
-@router.post("", response_model=AnswerMessage, responses=STREAMED)
+@router.post("", response_model=AnthropicAnswer, responses=STREAMED)
 async def create_message(body: MessagesBody, request: Request, context: Served) -> Response:
     """Answers a conversation."""
     service = await find_service(context, body.model)

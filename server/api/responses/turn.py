@@ -129,6 +129,8 @@ def _choice(body: PromptFields, tools: tuple[Tool, ...]) -> ToolChoice:
 
 def _constraint(body: PromptFields) -> Constraint | None:
     match body.text.format if body.text is not None else None:
+        case JsonObjectFormat(definition=schema) if schema is not None:
+            return Constraint("json_schema", json.dumps(schema), "text.format.schema")
         case JsonObjectFormat():
             return Constraint("json_object", "", "text.format")
         case SchemaFormat(definition=schema):

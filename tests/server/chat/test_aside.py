@@ -49,6 +49,7 @@ async def test_the_loop_goes_on_while_a_long_text_is_tokenised(
     start: Start, threads: list[threading.Thread]
 ) -> None:
     async with serving() as server:
+        threads.clear()
         task = asyncio.ensure_future(start(server, "x" * (LARGE + 1)))
         busy, ticks = False, 0
         while not task.done():
