@@ -17,14 +17,14 @@ from server.chat.types import ChoiceEnd, TurnRequest
 Status = Literal["completed", "failed", "in_progress", "cancelled", "incomplete"]
 
 
-class InputDetails(BaseModel):
+class ResponseInputDetails(BaseModel):
     """cached_tokens came with a kept state; cache_write_tokens were read, and are kept now."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
-class OutputDetails(BaseModel):
+class ResponseOutputDetails(BaseModel):
     """reasoning_tokens of the tokens are thoughts."""
 
     reasoning_tokens: int
@@ -34,9 +34,9 @@ class ResponseUsage(BaseModel):
     """What a response has cost."""
 
     input_tokens: int
-    input_tokens_details: InputDetails
+    input_tokens_details: ResponseInputDetails
     output_tokens: int
-    output_tokens_details: OutputDetails
+    output_tokens_details: ResponseOutputDetails
     total_tokens: int
 
 
@@ -139,9 +139,11 @@ def response_usage(turn: Counted, end: ChoiceEnd) -> ResponseUsage:
     read, cached = turn.prompt_tokens, turn.cached_tokens
     return ResponseUsage(
         input_tokens=read,
-        input_tokens_details=InputDetails(cached_tokens=cached, cache_write_tokens=read - cached),
+        input_tokens_details=ResponseInputDetails(
+            cached_tokens=cached, cache_write_tokens=read - cached
+        ),
         output_tokens=end.tokens,
-        output_tokens_details=OutputDetails(reasoning_tokens=end.reasoning_tokens),
+        output_tokens_details=ResponseOutputDetails(reasoning_tokens=end.reasoning_tokens),
         total_tokens=read + end.tokens,
     )
 

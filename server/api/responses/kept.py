@@ -1,18 +1,21 @@
 """A response while it is written: kept when it has ended, and added to its conversation."""
 
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from server.api.errors import failure, unexpected
 from server.api.responses.answer import response_usage
 from server.api.responses.turn import Asked
-from server.api.responses.writer import Event, ResponseWriter, log
+from server.api.responses.writer import Event, ResponseWriter
 from server.api.runs import Run
 from server.api.stored import Conversations, Stored
 from server.api.stored.documents import kept_answer
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, TurnEvent
 from server.errors import NotFound, RequestError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,19 +24,19 @@ class ResponseTool(FunctionFields, ToolKind):
     """A function; other types are refused by name."""
 
 
-class NamedTool(Wire):
+class NamedResponseTool(Wire):
     """A function by its name."""
 
     type: Literal["function"]
     name: str
 
 
-class AllowedTools(Wire):
+class AllowedResponseTools(Wire):
     """The tools that may be called, and whether one has to be."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: Annotated[ListOf[NamedTool], Field(min_length=1)]
+    tools: Annotated[ListOf[NamedResponseTool], Field(min_length=1)]
 
 
 class SchemaFormat(Wire):
@@ -88,7 +88,9 @@ class PromptFields(Wire):
     previous_response_id: str | None = None
     conversation: str | ConversationReference | None = None
     tools: Annotated[ListOf[ResponseTool], Field(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | AllowedTools | None = None
+    tool_choice: (
+        Literal["none", "auto", "required"] | NamedResponseTool | AllowedResponseTools | None
+    ) = None
     parallel_tool_calls: bool | None = None
     text: TextOptions | None = None
     reasoning: Reasoning | None = None

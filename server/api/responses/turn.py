@@ -9,8 +9,8 @@ from server.api.constraint import JsonObjectFormat
 from server.api.items import Item, ItemReader, item_id, kept_items, new_id, response_of
 from server.api.items.fields import ReferenceItem
 from server.api.responses.request import (
-    AllowedTools,
-    NamedTool,
+    AllowedResponseTools,
+    NamedResponseTool,
     PromptFields,
     ResponseBody,
     SchemaFormat,
@@ -119,9 +119,9 @@ def _choice(body: PromptFields, tools: tuple[Tool, ...]) -> ToolChoice:
             raise InvalidRequest(message, param="tool_choice", code="invalid_value")
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
-        case NamedTool(name=name):
+        case NamedResponseTool(name=name):
             return required_tool(name, names, "tool_choice.name")
-        case AllowedTools(mode=mode, tools=chosen):
+        case AllowedResponseTools(mode=mode, tools=chosen):
             places = {f"tool_choice.tools.{i}.name": tool.name for i, tool in enumerate(chosen)}
             return allowed_tools(mode, places, names)
     return ToolChoice()

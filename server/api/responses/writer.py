@@ -4,7 +4,6 @@ An item is added, filled and done before the next one; each is in the completed 
 was done. Whole answers come from the same writer, so that a stream says just what they say.
 """
 
-import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -21,8 +20,6 @@ from server.api.responses.answer import (
 )
 from server.chat.tokens import TokenBytes
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
-
-log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 _FINAL: Mapping[Status, str] = {
