@@ -100,6 +100,12 @@ class Model(Protocol):
     @property
     def dtype(self) -> torch.dtype: ...
 
+    @property
+    def spare_tokens(self) -> int:
+        """How many tokens more a step of one token takes for little; 0 also where logits depend
+        on how tokens are cut into steps."""
+        ...
+
     def new_state(self, batch: int) -> State:
         """The state of `batch` sequences before their first token, on the model's device."""
         ...

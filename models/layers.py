@@ -201,6 +201,10 @@ class Network(ABC):
     def dtype(self) -> torch.dtype:
         return self._head.dtype
 
+    @property
+    def spare_tokens(self) -> int:
+        return 0
+
     def new_state(self, batch: int) -> State:
         shift = (self._spec.layers, batch, self._spec.width)
         wkv = (self._spec.layers, batch, *self._wkv_shape())

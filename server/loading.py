@@ -181,6 +181,7 @@ class _Maker:
             prefill_chunk=self.engine.prefill_chunk,
             max_wait_s=self.engine.max_wait_s,
             forbidden_ids=served.tokenizer.padding_ids(model.spec.vocab_size),
+            drafted_tokens=1 + (model.spare_tokens if self.engine.speculation == "auto" else 0),
         )
         capacity = self.engine.max_slots + self.engine.max_queue
         return EngineClient(

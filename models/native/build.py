@@ -24,6 +24,11 @@ _FLAGS = [
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 ]
 _COMMON = ("library", "pack", "pool", "tensors", "isa_portable")
+_EXACT = (
+    "sample",
+    "score",
+    "vocabulary",
+)  # the same bits everywhere: no product may be fused with a sum
 _AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
 _BY_MACHINE = {
     "x86_64": {
@@ -47,6 +52,7 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
     compiler = find_compiler()
     machine = platform.machine().lower()
     sources: dict[str, list[str]] = {name: [] for name in _COMMON}
+    sources |= {name: ["-ffp-contract=off"] for name in _EXACT}
     sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
     target = folder / LIBRARY
     with tempfile.TemporaryDirectory(dir=folder) as temporary:

@@ -8,7 +8,7 @@ import ctypes
 import functools
 import logging
 import os
-from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
 
 from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
@@ -20,6 +20,7 @@ ISA_VARIABLE = "RWKV_SERVER_ISA"
 _ISAS = ("portable", "avx2", "avx512", "neon")
 
 Floats = POINTER(c_float)
+Doubles = POINTER(c_double)
 Integers = POINTER(c_int64)
 
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
@@ -32,6 +33,16 @@ _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv7_forward": (
         None,
         [c_void_p, Integers, Integers, c_int64, Floats, Floats, Floats, Integers, Floats, c_int],
+    ),
+    "rwkv_sampler_new": (c_void_p, [Doubles, Integers, Doubles, c_int64, Integers, c_int64]),
+    "rwkv_sampler_free": (None, [c_void_p]),
+    "rwkv_sampler_choose": (
+        c_int64,
+        [c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_double],
+    ),
+    "rwkv_score": (
+        c_int,
+        [Floats, c_int64, c_int64, Integers, c_int64, Integers, c_int64, Floats, Integers, Floats],
     ),
 }
 

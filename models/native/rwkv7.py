@@ -17,6 +17,8 @@ from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
 from models.native.library import Floats, Integers, chosen_isa, library
 
+_SPARE = {("avx512", torch.int8): 3, ("avx512", torch.bfloat16): 7}
+
 
 class NativeRwkv7:
     """A loaded RWKV-7 checkpoint; implements models.base.Model.
@@ -73,6 +75,11 @@ class NativeRwkv7:
     @property
     def dtype(self) -> torch.dtype:
         return self._dtype
+
+    @property
+    def spare_tokens(self) -> int:
+        """What the widest tile leaves beside one token; 0 where that was not measured."""
+        return _SPARE.get((self.isa, self._dtype), 0)
 
     @property
     def resident_bytes(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from fastapi import APIRouter, Request, Response
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
-from server.api.chat_answer import ChatCompletion, head, whole_answer
+from server.api.chat_answer import ChatCompletion, ChatCompletionWithIds, head, whole_answer
 from server.api.chat_keeping import Keeping, kept, read_past
 from server.api.chat_request import ChatCompletionRequest
 from server.api.chat_stream import ChunkWriter, chunks
@@ -20,7 +20,11 @@ from server.chat.types import TurnEvent
 router = APIRouter(route_class=JsonRoute, tags=["chat"])
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
+@router.post(
+    "/v1/chat/completions",
+    response_model=ChatCompletionWithIds | ChatCompletion,
+    responses=STREAMED,
+)
 async def create_chat_completion(
     body: ChatCompletionRequest, request: Request, context: Served
 ) -> Response | ChatCompletion:

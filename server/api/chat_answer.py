@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.service import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
+from server.chat.turn import Turn
 from server.chat.types import (
     ChoiceEnd,
     EndReason,
@@ -103,6 +104,12 @@ class Choice(BaseModel):
     finish_reason: WireReason
 
 
+class ChoiceWithIds(Choice):
+    """token_ids: everything that was sampled, thoughts and a stop token included."""
+
+    token_ids: list[int]
+
+
 class ChatCompletion(BaseModel):
     """The answers to a prompt; metadata: of one that is stored."""
 
@@ -110,11 +117,17 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[Choice]
+    choices: list[ChoiceWithIds | Choice]
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
     metadata: Annotated[dict[str, str] | None, Field(exclude_if=_absent)] = None
+
+
+class ChatCompletionWithIds(ChatCompletion):
+    """Also the ids of the prompt, as the model has read them."""
+
+    prompt_token_ids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +216,7 @@ class Collected:
 
 
 async def whole_answer(
-    turn: Counted,
+    turn: Turn,
     events: AsyncIterator[TurnEvent],
     head: Head,
     choices: int,
@@ -222,7 +235,7 @@ async def whole_answer(
 
 
 def completion(
-    turn: Counted,
+    turn: Turn,
     head: Head,
     found: Sequence[Collected],
     token_bytes: TokenBytes | None = None,
@@ -231,7 +244,7 @@ def completion(
 ) -> ChatCompletion:
     """Of choices that have ended."""
     ends = [one.end for one in found if one.end is not None]
-    return ChatCompletion(
+    answer = ChatCompletion(
         id=head.id,
         created=head.created,
         model=head.model,
@@ -246,6 +259,20 @@ def completion(
         ],
         usage=usage(turn, ends),
         system_fingerprint=head.system_fingerprint,
+    )
+    return with_ids(turn, answer)
+
+
+def with_ids(turn: Turn, answer: ChatCompletion) -> ChatCompletion:
+    """The answer with the ids of its tokens, if they are wanted."""
+    if turn.prompt_ids is None:
+        return answer
+    choices = [
+        ChoiceWithIds(**dict(choice), token_ids=turn.answer_ids[choice.index])
+        for choice in answer.choices
+    ]
+    return ChatCompletionWithIds(
+        **(dict(answer) | {"choices": choices}), prompt_token_ids=list(turn.prompt_ids)
     )
 
 

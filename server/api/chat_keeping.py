@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.api.chat_answer import ChatCompletion, Collected, Counted, Head, completion
+from server.api.chat_answer import ChatCompletion, Collected, Head, completion
 from server.api.chat_request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
 from server.api.stored.documents import kept_answer
 from server.chat.tokens import TokenBytes
+from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, Message, TurnEvent
 from server.errors import NotFound
 
@@ -46,7 +47,7 @@ class Keeping:
     body: ChatCompletionRequest
     past: Past
     new: Sequence[Message]
-    turn: Counted
+    turn: Turn
     head: Head
     token_bytes: TokenBytes | None
     _found: list[Collected] = field(default_factory=list)

@@ -71,14 +71,8 @@ class RefusedFields(Wire):
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
     web_search_options: Annotated[Any, Refused()] = None
     moderation: Annotated[Any, Refused()] = None
-    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
-    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
-    ignore_eos: Annotated[Any, Refused(neutral=(False,))] = None
-    bad_words: Annotated[Any, Refused(neutral=([],))] = None
-    allowed_token_ids: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
-    return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
     cache_salt: Annotated[Any, Refused()] = None
 
 

@@ -1,11 +1,13 @@
 """A chat completion in chunks: server-sent events as bytes.
 
 The first chunk of each choice carries the role, for all choices in order before any text; the
-last carries the finish_reason. With include_usage a chunk without choices follows, and the
-other chunks say `usage: null`.
+last carries the finish_reason. The prompt's ids, if asked for, come with the first chunk, those
+of each choice with its last. With include_usage a chunk without choices follows, and the other
+chunks say `usage: null`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from server.api.chat_answer import SERVICE_TIER, Head, WireReason, finish_reason, usage
@@ -15,13 +17,15 @@ from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 
 async def chunks(
     turn: Turn, events: AsyncIterator[TurnEvent], writer: "ChunkWriter", choices: int
 ) -> AsyncGenerator[bytes]:
     """A chunk for every event, and what comes before and after them."""
     for choice in range(choices):
-        yield writer.opening(choice)
+        yield writer.opening(choice, turn)
     ends: list[ChoiceEnd] = []
     async for event in events:
         match event:
@@ -33,7 +37,7 @@ async def chunks(
                 yield writer.call(event)
             case ChoiceEnd():
                 ends.append(event)
-                yield writer.end(event)
+                yield writer.end(event, turn)
     if writer.include_usage:
         yield writer.usage(turn, ends)
 
@@ -64,8 +68,11 @@ class ChunkWriter:
             "system_fingerprint": head.system_fingerprint,
         }
 
-    def opening(self, choice: int) -> bytes:
-        return self._choice(choice, {"role": "assistant", "content": "", "refusal": None})
+    def opening(self, choice: int, turn: Turn) -> bytes:
+        delta = {"role": "assistant", "content": "", "refusal": None}
+        if choice or turn.prompt_ids is None:
+            return self._choice(choice, delta)
+        return self._choice(choice, delta, prompt_token_ids=list(turn.prompt_ids))
 
     def text(self, event: TextDelta) -> bytes:
         logprobs = None
@@ -86,8 +93,9 @@ class ChunkWriter:
         call = {"index": event.index, **begun, "function": function}
         return self._choice(event.choice, {"tool_calls": [call]})
 
-    def end(self, end: ChoiceEnd) -> bytes:
-        return self._choice(end.choice, {}, finish_reason(end, legacy=self._legacy))
+    def end(self, end: ChoiceEnd, turn: Turn) -> bytes:
+        ids = {} if turn.prompt_ids is None else {"token_ids": turn.answer_ids[end.choice]}
+        return self._choice(end.choice, {}, finish_reason(end, legacy=self._legacy), more=ids)
 
     def usage(self, turn: Turn, ends: list[ChoiceEnd]) -> bytes:
         used = usage(turn, ends).model_dump()
@@ -99,7 +107,11 @@ class ChunkWriter:
         delta: dict[str, Any],
         reason: WireReason | None = None,
         logprobs: dict[str, Any] | None = None,
+        *,
+        more: Mapping[str, Any] = _NOTHING,
+        **rest: Any,
     ) -> bytes:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
-        rest = {"usage": None} if self.include_usage else {}
-        return frame(self._common | {"choices": [choice]} | rest)
+        if self.include_usage:
+            rest["usage"] = None
+        return frame(self._common | {"choices": [{**choice, **more}]} | rest)

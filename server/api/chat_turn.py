@@ -53,6 +53,8 @@ def turn_request(
         tool_choice=asked_choice(body, tools),
         # The older form has a place for one call only.
         parallel_tool_calls=body.parallel_tool_calls is not False and not body.legacy,
+        ignore_eos=bool(body.ignore_eos),
+        token_ids=bool(body.return_token_ids),
         constraint=asked_constraint(body),
         priority=priority,
     )

@@ -29,8 +29,6 @@ class HonouredCompletionFields(ConstraintFields, SamplingFields):
     best_of: Annotated[Whole, Field(ge=1, le=128)] | None = None
     echo: bool | None = None
     logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
-    ignore_eos: bool | None = None
-    return_token_ids: bool | None = None
     priority: Priority | None = None
 
 
@@ -47,11 +45,7 @@ class RefusedCompletionFields(Wire):
     prompt_logprobs: Annotated[Any, Refused()] = None
     prompt_embeds: Annotated[Any, Refused()] = None
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
-    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
     use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
-    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
-    bad_words: Annotated[Any, Refused(neutral=([],))] = None
-    allowed_token_ids: Annotated[Any, Refused()] = None
     cache_salt: Annotated[Any, Refused()] = None
 
 

@@ -31,6 +31,7 @@ class SamplingFields(Wire):
     top_p: Unit | None = None
     top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
     min_p: Unit | None = None
+    typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
@@ -40,6 +41,11 @@ class SamplingFields(Wire):
         Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
     ) = None
     seed: Signed64 | None = None
+    min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
+    ignore_eos: bool | None = None
+    bad_words: Annotated[ListOf[StopString], Field(max_length=128)] | None = None
+    allowed_token_ids: Annotated[ListOf[Whole], Field(min_length=1, max_length=2**17)] | None = None
+    return_token_ids: bool | None = None
 
     @property
     def wants_usage(self) -> bool:
@@ -67,19 +73,25 @@ def check_ids(ids: Sequence[int], param: str, vocab_size: int) -> None:
 
 
 def sampling_options(body: SamplingFields, vocab_size: int) -> SamplingOptions:
-    """Raises InvalidRequest for biases of ids outside the vocabulary."""
+    """Raises InvalidRequest for ids outside the vocabulary."""
     repetition = body.repetition_penalty
+    allowed = body.allowed_token_ids
+    check_ids(allowed or (), "allowed_token_ids", vocab_size)
     return SamplingOptions(
         temperature=body.temperature,
         top_p=body.top_p,
         top_k=None if body.top_k is None else max(body.top_k, 0),
         min_p=body.min_p,
+        typical_p=body.typical_p,
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
         repetition_penalty=body.repeat_penalty if repetition is None else repetition,
         penalty_decay=body.penalty_decay,
         seed=body.seed,
         logit_bias=_logit_bias(body, vocab_size),
+        min_tokens=body.min_tokens or 0,
+        bad_words=tuple(body.bad_words or ()),
+        allowed_ids=None if allowed is None else tuple(allowed),
     )
 
 

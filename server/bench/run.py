@@ -177,7 +177,8 @@ def _settings(target: Target, plan: Plan) -> dict[str, Mapping[str, str | int]]:
         model["tokenizer"] = target.tokenizer
     return {
         "model": model,
-        "engine": {"max_slots": max(32, *plan.streams)},
+        # Made-up weights repeat themselves, which text seldom does.
+        "engine": {"max_slots": max(32, *plan.streams), "speculation": "off"},
     }
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.aside import aside
 from server.chat.completion_turn import Completion, Continued, Continuing
-from server.chat.constraint import GrammarCompiler, answer_grammar
+from server.chat.constraint import GrammarCompiler, answer_grammar, endless
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.types import Constraint, SamplingOptions
@@ -111,12 +111,7 @@ class CompletionService:
         if constraint is None:
             return None
         if request.ignore_eos:
-            raise InvalidRequest(
-                f"{constraint.param} says where an answer ends, which ignore_eos would not let it; "
-                "leave one of them out",
-                param="ignore_eos",
-                code="invalid_value",
-            )
+            raise endless(constraint.param)
         return await self._grammars.compile(partial(answer_grammar, constraint), constraint.param)
 
     def _check_room(self, request: CompletionRequest) -> None:
@@ -183,8 +178,10 @@ class CompletionService:
         )
 
     def _branches(self, request: CompletionRequest, grammar: Grammar | None) -> Iterator[Branch]:
-        sampling = resolve(request.sampling, SamplingOptions())
+        options = request.sampling
+        sampling = resolve(options, SamplingOptions(), self._tokenizer, request.max_tokens)
+        least = sampling.min_tokens
         for number in range(request.choices):
-            watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
+            watcher = TextWatcher(self._tokenizer, request.stop, trim=False, min_tokens=least)
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)

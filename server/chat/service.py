@@ -145,14 +145,18 @@ class ChatService:
         pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
-        watchers = tuple(self._watchers(request, layout))
+        max_tokens = request.max_tokens or self._default_max_tokens
+        sampling = resolve(
+            request.sampling, self.model.template.sampling, self.model.tokenizer, max_tokens
+        )
+        watchers = tuple(self._watchers(request, layout, sampling.min_tokens))
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, grammar, watchers)),
-            max_tokens=request.max_tokens or self._default_max_tokens,
-            stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
+            branches=tuple(self._branches(sampling, grammar, watchers)),
+            max_tokens=max_tokens,
+            stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
             place=Place(request.caller, request.priority),
         )
@@ -168,6 +172,7 @@ class ChatService:
             watchers=watchers,
             retell=retell,
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
+            prompt_ids=_ids(resumption.snapshot, pieces) if request.token_ids else None,
         )
         self._run(turn)
         return turn
@@ -260,22 +265,34 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    def _watchers(self, request: TurnRequest, layout: Layout) -> Iterator[TextWatcher]:
-        tokenizer, stops = self.model.tokenizer, self._stops(request)
+    def _stop_ids(self, request: TurnRequest) -> frozenset[int]:
+        ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
+        return frozenset((*ends, *request.stop_token_ids))
+
+    def _watchers(
+        self, request: TurnRequest, layout: Layout, min_tokens: int
+    ) -> Iterator[TextWatcher]:
         for _ in range(request.choices):
-            yield TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
+            yield TextWatcher(
+                self.model.tokenizer,
+                self._stops(request),
+                request.stop,
+                layout.phase,
+                calls=layout.calls,
+                min_tokens=min_tokens,
+            )
 
     def _branches(
-        self, request: TurnRequest, grammar: Grammar | None, watchers: Sequence[TextWatcher]
+        self, sampling: Sampling, grammar: Grammar | None, watchers: Sequence[TextWatcher]
     ) -> Iterator[Branch]:
-        sampling = resolve(request.sampling, self.model.template.sampling)
         for number, watcher in enumerate(watchers):
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 
     def _stops(self, request: TurnRequest) -> tuple[str, ...]:
         """Where an answer has to be something, that alone says where it ends."""
-        return self.model.template.stops if request.constraint is None else ()
+        free = request.constraint is None and not request.ignore_eos
+        return self.model.template.stops if free else ()
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""
@@ -286,3 +303,9 @@ class ChatService:
 
 def _toolbox(request: TurnRequest) -> Toolbox:
     return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)
+
+
+def _ids(start: Snapshot | None, pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Of a whole prompt, as they were and are fed."""
+    before = start.fed.to_list() if start is not None else []
+    return (*before, *(token for piece in pieces for token in piece))

@@ -15,7 +15,8 @@ class TextWatcher:
     Text that may be the beginning of a stop string is held back until it is known not to be.
     White space at the beginning belongs to the template; it is not delivered, unless `trim` is
     off. `stops` end what the model writes, `answer_stops` not within its thoughts, and neither
-    within its calls; both are delivered too, with their marks.
+    within its calls; both are delivered too, with their marks. None that begins in the first
+    `min_tokens` tokens counts.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class TextWatcher:
         *,
         trim: bool = True,
         calls: ExpectedCalls | None = None,
+        min_tokens: int = 0,
     ) -> None:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
@@ -34,6 +36,7 @@ class TextWatcher:
         self._thoughts = ThoughtSplitter(phase)
         self._calls = CallSplitter(calls) if calls is not None else None
         self._decoder = TextDecoder()
+        self._min_tokens = min_tokens
         self._count = 0  # tokens seen
         self._text = ""  # decoded since the last clean boundary
         self._delivered = 0  # characters of it
@@ -72,6 +75,8 @@ class TextWatcher:
 
     def _sought(self, decided: int) -> Iterator[tuple[str, int, int]]:
         """Every stop string, and the part of the held text that it may lie in."""
+        if self._count <= self._min_tokens:
+            return
         start = self._delivered
         if self._calls is not None and self._calls.called:
             start = max(start, self._place(self._calls.content_at))

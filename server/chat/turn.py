@@ -49,6 +49,8 @@ class Turn:
 
     retell makes the snapshot of an answer as if nothing had been thought before it; None keeps
     the state that did the thinking. token_bytes: given where the content's tokens are wanted.
+    prompt_ids: given where ids are wanted; answer_ids are all that was sampled for each choice,
+    by the time of its ChoiceEnd.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class Turn:
         watchers: Sequence[TextWatcher],
         retell: Retell | None = None,
         token_bytes: TokenBytes | None = None,
+        prompt_ids: tuple[int, ...] | None = None,
     ) -> None:
+        self.prompt_ids = prompt_ids
+        self.answer_ids: list[list[int]] = [[] for _ in watchers]
         self.prompt_tokens = prompt.tokens
         self.cached_tokens = prompt.cached
         self._stream = stream
@@ -108,6 +113,7 @@ class Turn:
                 parent = keys[piece - 1] if piece else self._prompt.start_key
                 self._sessions.keep(keys[piece], snapshot, parent)
             case TokenSampled(_, branch):
+                self.answer_ids[branch].append(event.token)
                 self._deliver(self._answers[branch].push(event))
             case Finished():
                 await self._finish(event)
@@ -121,6 +127,8 @@ class Turn:
     async def _finish(self, event: Finished) -> None:
         """Keep the answer's snapshot before the listener can send the next turn."""
         answer = self._answers[event.branch]
+        if event.stop_token is not None:
+            self.answer_ids[event.branch].append(event.stop_token)
         *last, end = answer.close(event)
         assert isinstance(end, ChoiceEnd)
         self._deliver(last)

@@ -82,12 +82,16 @@ class SamplingOptions:
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    typical_p: float | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     repetition_penalty: float | None = None
     penalty_decay: float | None = None
     seed: int | None = None
     logit_bias: tuple[tuple[int, float], ...] = ()
+    min_tokens: int = 0
+    bad_words: tuple[str, ...] = ()
+    allowed_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,8 @@ class TurnRequest:
     """One chat completion. `caller` separates conversations: no state crosses callers.
 
     thinking: None leaves it to the template, the only value for one that knows no thinking.
+    ignore_eos: neither the id that ends a text nor the template's stops end the answer.
+    token_ids: those of the prompt and of the answers are wanted.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
     None reports nothing. priority: a lower number comes first; see Place.
     """
@@ -105,12 +111,14 @@ class TurnRequest:
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     thinking: Thinking | None = None
     logprobs: int | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
+    token_ids: bool = False
     constraint: Constraint | None = None
     priority: int = 0
 

@@ -147,6 +147,14 @@ class EngineSettings(Section):
             "large enough to keep matrices full, small enough that running answers do not stall",
         ),
     ] = 256
+    speculation: Annotated[
+        Literal["auto", "off"],
+        About(
+            "Whether text that repeats itself is guessed and several tokens verified in one step",
+            '"auto" where a step has room for more tokens, "off"',
+            "the answers are the same; it is of use to one or two at a time, and idle beside more",
+        ),
+    ] = "auto"
     max_queue: Annotated[
         int,
         Field(ge=0),

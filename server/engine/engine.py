@@ -37,6 +37,8 @@ class Engine:
     Everything happens in step(); between two steps every sequence is either waiting for a
     slot or in one, with its state, its fed ids and the logits that follow consistent.
     forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
+    drafted_tokens: up to so many decoding tokens in all, a step is filled up with drafts; the
+    model's logits must not depend on how tokens are cut into steps.
     max_wait_s: how long a request of priority 0 may wait for its first slot; 0 is no limit.
     """
 
@@ -47,12 +49,14 @@ class Engine:
         max_slots: int,
         prefill_chunk: int,
         forbidden_ids: Iterable[int] = (),
+        drafted_tokens: int = 1,
         max_wait_s: float = 0,
     ) -> None:
         self._model = model
         self._slots = Slots(model, max_slots)
         self._prefill_chunk = prefill_chunk
         self._forbidden = forbidden_tensor(list(forbidden_ids))
+        self._drafted_tokens = drafted_tokens
         self._line = Line()
         self._max_wait_s = max_wait_s
         self._order = count()
@@ -130,6 +134,7 @@ class Engine:
         for sequence in self._advanceable():
             if sequence in self._slots.sequences:
                 self._advance_safely(sequence)
+                self._settle(sequence)
         events, self._events = self._events, []
         return events
 
@@ -142,7 +147,12 @@ class Engine:
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
         samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
         return [
-            Sequence(submit, branch, Sampler(sampling, self._forbidden), next(self._order))
+            Sequence(
+                submit,
+                branch,
+                Sampler(sampling, self._forbidden, submit.stop_ids),
+                next(self._order),
+            )
             for branch, sampling in samplings
         ]
 
@@ -177,6 +187,10 @@ class Engine:
     def _forward(self, feeds: list[Feed]) -> None:
         if not feeds:
             return
+        drafts = self._drafts(feeds)
+        if any(drafts):
+            self._forward_ahead(feeds, drafts)
+            return
         tokens = [t for feed in feeds for t in feed.sequence.pending[: feed.count]]
         lengths = [feed.count for feed in feeds]
         state = self._slots.lead([feed.sequence for feed in feeds])
@@ -187,6 +201,38 @@ class Engine:
             logits = logits[torch.tensor(lengths, device=logits.device).cumsum(0) - 1]
         for feed, row in zip(feeds, logits.cpu(), strict=True):
             feed.sequence.feed(feed.count, row)
+
+    def _drafts(self, feeds: list[Feed]) -> list[tuple[int, ...]]:
+        """Guesses of what follows, one for each feed, where there is room for them."""
+        room = self._drafted_tokens - len(feeds)
+        if room <= 0 or not all(feed.sequence.decoding for feed in feeds):
+            return []
+        return [feed.sequence.draft(room // len(feeds)) for feed in feeds]
+
+    def _forward_ahead(self, feeds: list[Feed], drafts: list[tuple[int, ...]]) -> None:
+        sequences = [feed.sequence for feed in feeds]
+        fed = [(*s.pending, *draft) for s, draft in zip(sequences, drafts, strict=True)]
+        state = self._slots.lead(sequences)
+        copies = [
+            self._slots.copy(s) if d else None for s, d in zip(sequences, drafts, strict=True)
+        ]
+        lengths = [len(ids) for ids in fed]
+        tokens = torch.tensor([token for ids in fed for token in ids])
+        logits = self._model.forward(tokens, lengths, state, every=True)
+        rows = logits.cpu().split_with_sizes(lengths)
+        for sequence, draft, copy, own in zip(sequences, drafts, copies, rows, strict=True):
+            if copy is None:
+                sequence.feed(1, own[0])
+            else:
+                sequence.go_ahead(copy, draft, own)
+
+    def _settle(self, sequence: Sequence) -> None:
+        """Go through what was guessed as far as it comes true, and back behind the rest."""
+        while sequence.ahead is not None and sequence in self._slots.sequences:
+            if sequence.catch_up():
+                self._advance_safely(sequence)
+            else:
+                self._slots.restore(sequence, sequence.fall_back())
 
     def _score_prompts(self, feeds: list[Feed], logits: Tensor) -> None:
         """`logits` [T,V] after every token of all feeds."""
@@ -249,7 +295,7 @@ class Engine:
             return
         watched = sequence.watcher.push(token)
         self._keep_clean_point(sequence, watched)
-        sequence.generated.append(token)
+        sequence.say(token)
         where = sequence.request, sequence.branch
         self._events.append(TokenSampled(*where, token, watched.text, logprob))
         if watched.stopped:
@@ -262,9 +308,10 @@ class Engine:
             sequence.ending = Ending("length", sequence.watcher.close())
 
     def _end(self, sequence: Sequence, ending: Ending) -> None:
-        """With nothing left to feed."""
+        """With nothing left to feed, unless guesses were."""
         sequence.ending = ending
-        self._finish(sequence, self._slots.snapshot(sequence))
+        if sequence.ahead is None:
+            self._finish(sequence, self._slots.snapshot(sequence))
 
     def _keep_clean_point(self, sequence: Sequence, watched: Watched) -> None:
         """Copy the state out just before the token with which text begins to be held back."""
@@ -272,7 +319,12 @@ class Engine:
         if watched.clean > index:
             sequence.clean = None
         elif watched.clean == index:
-            sequence.clean = CleanPoint(index, self._slots.snapshot(sequence))
+            sequence.clean = self._clean_point(sequence, index)
+
+    def _clean_point(self, sequence: Sequence, index: int) -> CleanPoint:
+        if sequence.ahead is None:
+            return CleanPoint(index, self._slots.snapshot(sequence))
+        return CleanPoint(index - len(sequence.ahead.tail), sequence.before_ahead())
 
     def _rewind(self, sequence: Sequence, watched: Watched) -> None:
         """A stop string is complete: back to before it began, plus the text before it."""
@@ -283,7 +335,7 @@ class Engine:
         if not tail:
             self._finish(sequence, clean.snapshot)
             return
-        self._slots.restore(sequence, clean.snapshot)
+        self._slots.restore(sequence, clean.snapshot.state)
         sequence.restart_from(clean.snapshot, tail)
 
     def _finish(self, sequence: Sequence, snapshot: Snapshot) -> None:

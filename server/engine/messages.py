@@ -18,17 +18,24 @@ class Sampling:
 
     Penalties see generated tokens only. Counts are multiplied by `penalty_decay` with every
     generated token. `seed` fixes the random numbers of this sequence and of no other.
+    typical_p: mass of the ids kept whose surprise is nearest to the expected one. min_tokens: so
+    many are generated before any of the stop ids. bad_words: sequences of ids, none of which is
+    generated. allowed_ids: the only ones that are; None allows all.
     """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     min_p: float = 0.0
+    typical_p: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     penalty_decay: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
+    min_tokens: int = 0
+    bad_words: tuple[tuple[int, ...], ...] = ()
+    allowed_ids: tuple[int, ...] | None = None
     seed: int = 0
 
 

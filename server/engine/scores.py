@@ -10,6 +10,8 @@ from collections.abc import Sequence as Seq
 import torch
 from torch import Tensor
 
+from models.native import sampler
+from models.native.library import available
 from server.engine.messages import TokenLogprob
 from server.engine.scheduler import Feed
 from server.engine.sequence import Sequence
@@ -23,18 +25,28 @@ def score(
     logits: Tensor, tokens: Seq[int], alternatives: int, forbidden: Tensor
 ) -> list[TokenLogprob]:
     """Of every token, after the logits [T,V] in its row; forbidden: ids of padding, int64 [M]."""
+    native = available() and logits.device.type == "cpu"
+    scored = (sampler.score if native else score_on_torch)(logits, tokens, alternatives, forbidden)
+    if scored is None:
+        raise ValueError("the logits are not finite, or every id is forbidden")
+    return [
+        TokenLogprob(token, logprob, tuple(zip(ids, values, strict=True)))
+        for token, logprob, ids, values in zip(tokens, *scored, strict=True)
+    ]
+
+
+def score_on_torch(
+    logits: Tensor, tokens: Seq[int], alternatives: int, forbidden: Tensor
+) -> tuple[list[float], list[list[int]], list[list[float]]] | None:
+    """The slow twin of models.native.sampler.score."""
     masked = logits.index_fill(1, forbidden.to(logits.device), -torch.inf)
     logprobs = masked.log_softmax(1)
     if bool(logprobs.isnan().any()):
-        raise ValueError("the logits are not finite, or every id is forbidden")
+        return None
     ids = torch.tensor(tokens, dtype=torch.int64, device=logits.device)
-    chosen = logprobs.gather(1, ids[:, None])[:, 0].tolist()
+    chosen: list[float] = logprobs.gather(1, ids[:, None])[:, 0].tolist()
     best, best_ids = logprobs.topk(min(alternatives, logprobs.shape[1] - len(forbidden)), 1)
-    tops = zip(best_ids.tolist(), best.tolist(), strict=True)
-    return [
-        TokenLogprob(token, logprob, tuple(zip(*top, strict=True)))
-        for token, logprob, top in zip(tokens, chosen, tops, strict=True)
-    ]
+    return chosen, best_ids.tolist(), best.tolist()
 
 
 def score_sampled(sequence: Sequence, token: int, forbidden: Tensor) -> TokenLogprob | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.base import State
+from server.engine.draft import Ahead, Drafter
 from server.engine.messages import Finished, FinishReason, Submit, TokenLogprob
 from server.engine.sampler import Sampler
 from server.engine.snapshot import FedIds, Snapshot
@@ -60,6 +61,8 @@ class Sequence:
         self.sampled = 0
         self.clean: CleanPoint | None = None
         self.ending: Ending | None = None
+        self.ahead: Ahead | None = None
+        self._drafter: Drafter | None = None
         self._unrecorded: list[int] = []
         self.next_piece()
 
@@ -111,6 +114,60 @@ class Sequence:
         self.pending = self.pending[count:]
         self.logits = logits
 
+    def draft(self, most: int) -> tuple[int, ...]:
+        """A guess of the ids behind the pending one, of which at least one is sampled after it."""
+        if self.matcher is not None:  # a late mask would leave what was fed in doubt
+            return ()
+        if self._drafter is None:
+            self._drafter = Drafter([*self.fed.to_list(), *self._unrecorded, *self.pending])
+        left = self.submit.max_tokens - len(self.generated) - 1
+        return self._drafter.draft(min(most, left)) if self.ending is None and left > 0 else ()
+
+    def say(self, token: int) -> None:
+        """Add a token to the answer."""
+        self.generated.append(token)
+        if self._drafter is not None:
+            self._drafter.push(token)
+
+    def go_ahead(self, state: State, ids: tuple[int, ...], logits: Tensor) -> None:
+        """Account for a step that fed the pending id and `ids`; logits after each of them."""
+        before, fed = self.logits, len(self._unrecorded)
+        self.ahead = Ahead(state, before, fed, self.pending, ids, logits[1:])
+        self.feed(1, logits[0])
+
+    def catch_up(self) -> bool:
+        """Take the pending id as fed, if it is what was guessed and the guess is of use."""
+        ahead = self.ahead
+        assert ahead is not None
+        last = len(ahead.ids) == 1
+        if self.pending != ahead.ids[:1] or (self.ending is not None and not last):
+            return False
+        self.feed(1, ahead.logits[0])
+        ahead.tail, ahead.ids, ahead.logits = (
+            (*ahead.tail, ahead.ids[0]),
+            ahead.ids[1:],
+            ahead.logits[1:],
+        )
+        if last:
+            self.ahead = None
+        return True
+
+    def fall_back(self) -> State:
+        """Have what was sampled fed again, from the state before the guess, which is returned."""
+        ahead, self.ahead = self.ahead, None
+        assert ahead is not None
+        del self._unrecorded[ahead.fed :]
+        self.logits, self.pending = ahead.before, (*ahead.tail, *self.pending)
+        return ahead.state
+
+    def before_ahead(self) -> Snapshot:
+        """Of the state before the guess."""
+        ahead = self.ahead
+        assert ahead is not None
+        assert ahead.before is not None
+        fed = self.fed.then(self._unrecorded[: ahead.fed])
+        return Snapshot(ahead.state, ahead.before.clone(), fed)
+
     def record(self) -> FedIds:
         """The ids fed so far, as they go into a snapshot."""
         self.fed = self.fed.then(self._unrecorded)
@@ -121,3 +178,4 @@ class Sequence:
         """Go back to `snapshot` and feed `tail` instead of what was fed since."""
         self.fed, self.logits, self.pending = snapshot.fed, snapshot.logits, tail
         self._unrecorded = []
+        self.ahead = None

@@ -57,8 +57,13 @@ class Slots:
     def snapshot(self, sequence: Sequence) -> Snapshot:
         """Copy a sequence's state out; valid once it has logits."""
         assert sequence.logits is not None
+        assert sequence.ahead is None
         state = self._state.copy_row(self.sequences.index(sequence))
         return Snapshot(state, sequence.logits.clone(), sequence.record())
 
-    def restore(self, sequence: Sequence, snapshot: Snapshot) -> None:
-        self._state.write_row(self.sequences.index(sequence), snapshot.state)
+    def copy(self, sequence: Sequence) -> State:
+        """Of a sequence's state alone."""
+        return self._state.copy_row(self.sequences.index(sequence))
+
+    def restore(self, sequence: Sequence, state: State) -> None:
+        self._state.write_row(self.sequences.index(sequence), state)

@@ -10,7 +10,6 @@ from server.api.chat_answer import SERVICE_TIER, Counted
 from server.api.items import Item
 from server.api.responses.request import ResponseBody
 from server.api.responses.turn import Asked
-from server.chat.sampling import resolve
 from server.chat.service import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
@@ -96,7 +95,6 @@ def begun_response(
     body: ResponseBody, asked: Asked, request: TurnRequest, model: ServedModel
 ) -> Response:
     """A response of which nothing is written yet."""
-    sampling = resolve(request.sampling, model.template.sampling)
     choice = body.tool_choice
     conversation = asked.earlier.conversation
     return Response(
@@ -109,8 +107,8 @@ def begun_response(
         background=bool(body.background),
         store=body.kept,
         max_output_tokens=body.max_output_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
+        temperature=_effective(request, model, "temperature"),
+        top_p=_effective(request, model, "top_p"),
         top_logprobs=body.top_logprobs or 0,
         parallel_tool_calls=body.parallel_tool_calls is not False,
         tool_choice=choice if isinstance(choice, str) else _dumped(choice) or "auto",
@@ -123,6 +121,15 @@ def begun_response(
         metadata=body.metadata or {},
         user=body.user,
     )
+
+
+def _effective(
+    request: TurnRequest, model: ServedModel, name: Literal["temperature", "top_p"]
+) -> float:
+    """What the request says, else what the template says; neither cuts anything off."""
+    given: float | None = getattr(request.sampling, name)
+    default: float | None = getattr(model.template.sampling, name)
+    return next((value for value in (given, default) if value is not None), 1.0)
 
 
 def _dumped(given: BaseModel | None) -> dict[str, Any]:

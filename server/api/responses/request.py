@@ -107,6 +107,7 @@ class HonouredResponseFields(PromptFields, SamplingFields):
 
     model: str
     n: Annotated[Any, Refused(neutral=(1,))] = None
+    return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
     stream_options: ResponseStreamOptions | None = None  # type: ignore[assignment]
     max_output_tokens: Count | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
@@ -149,9 +150,6 @@ class RefusedResponseFields(Wire):
     background_options: Annotated[Any, Refused()] = None
     access_programs: Annotated[Any, Refused()] = None
     image: Annotated[Any, Refused()] = None
-    typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
-    min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
-    ignore_eos: Annotated[Any, Refused(neutral=(False,))] = None
 
 
 class ResponseBody(RefusedResponseFields, MeaninglessResponseFields, HonouredResponseFields):

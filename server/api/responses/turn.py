@@ -85,6 +85,7 @@ def turn_request(body: ResponseBody, asked: Asked, caller: str, model: ServedMod
         stop=stop_strings(body),
         stop_token_ids=stop_token_ids(body, vocab_size),
         sampling=sampling_options(body, vocab_size),
+        ignore_eos=bool(body.ignore_eos),
         logprobs=body.likelihoods,
     )
 

@@ -8,6 +8,7 @@ model's vocabulary; each branch of a turn takes a matcher of it, which the engin
 from server.chat.constraint.calls import call_grammar
 from server.chat.constraint.compiler import GrammarCompiler
 from server.chat.constraint.grammar import GrammarText, answer_grammar
+from server.chat.constraint.problems import endless
 from server.chat.constraint.schema import checked_schema
 from server.chat.constraint.turn import turn_grammar
 
@@ -17,5 +18,6 @@ __all__ = [
     "answer_grammar",
     "call_grammar",
     "checked_schema",
+    "endless",
     "turn_grammar",
 ]

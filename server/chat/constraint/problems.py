@@ -30,3 +30,13 @@ def unsupported(place: Place, why: str) -> InvalidRequest:
     """A keyword that cannot be enforced; why: the rest of the sentence."""
     message = f"{place} cannot be enforced: {why}."
     return InvalidRequest(message, param=str(place), code=UNSUPPORTED)
+
+
+def endless(param: str) -> InvalidRequest:
+    """A constraint in the field `param`, for an answer that may not end."""
+    return InvalidRequest(
+        f"{param} says where an answer ends, which ignore_eos would not let it; leave one of "
+        "them out",
+        param="ignore_eos",
+        code=INVALID,
+    )

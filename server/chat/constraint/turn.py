@@ -6,6 +6,7 @@ from functools import partial
 from server.chat.constraint.calls import TOOLS, call_grammar
 from server.chat.constraint.compiler import GrammarCompiler
 from server.chat.constraint.grammar import GrammarText, answer_grammar
+from server.chat.constraint.problems import endless
 from server.chat.prompt import Layout
 from server.chat.tools import Toolbox
 from server.chat.types import TurnRequest
@@ -25,6 +26,8 @@ async def turn_grammar(
     Raises InvalidRequest for what cannot be enforced.
     """
     constraint = request.constraint
+    if constraint is not None and request.ignore_eos:
+        raise endless(constraint.param)
     if layout.calls is not None:
         ask = partial(call_grammar, toolbox, layout.calls, layout.phase)
         return await _compiled(compiler, partial(ask, stops=stops, answer=constraint))

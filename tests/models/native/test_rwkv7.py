@@ -267,3 +267,9 @@ def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
 def test_models_come_and_go_with_their_threads() -> None:
     for _ in range(5):
         feed(native(SHAPES["smallest heads"], threads=4), [3])
+
+
+def test_a_step_has_room_for_more_tokens_where_that_was_measured(isa: str) -> None:
+    spare = native(dtype=torch.int8).spare_tokens, native().spare_tokens
+    assert spare == ((3, 7) if isa == "avx512" else (0, 0))
+    assert twin().spare_tokens == 0

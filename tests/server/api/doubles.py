@@ -43,6 +43,7 @@ class FakeTurn:
 
     prompt_tokens = 11
     cached_tokens = 7
+    prompt_ids: tuple[int, ...] | None = None
 
     def __init__(self, script: Iterable[Step]) -> None:
         self._script = script

@@ -81,24 +81,32 @@ async def test_sampling_fields_reach_the_service(api: Api) -> None:
         top_p=0.5,
         top_k=40,
         min_p=0.1,
+        typical_p=0.9,
         presence_penalty=-2,
         frequency_penalty=2,
         repetition_penalty=1.1,
         penalty_decay=0.99,
         seed=-(2**63),
         logit_bias={"5": -100, "99": 1.5},
+        min_tokens=3,
+        bad_words=["no"],
+        allowed_token_ids=[5, 99],
     )
     assert request.sampling == SamplingOptions(
         temperature=0,
         top_p=0.5,
         top_k=40,
         min_p=0.1,
+        typical_p=0.9,
         presence_penalty=-2,
         frequency_penalty=2,
         repetition_penalty=1.1,
         penalty_decay=0.99,
         seed=-(2**63),
         logit_bias=((5, -100), (99, 1.5)),
+        min_tokens=3,
+        bad_words=("no",),
+        allowed_ids=(5, 99),
     )
 
 
@@ -165,7 +173,6 @@ async def test_neutral_values_of_what_is_not_supported_pass(api: Api) -> None:
         "logprobs": False,
         "modalities": ["text"],
         "verbosity": "medium",
-        "typical_p": 1.0,
         "chat_template_kwargs": {},
     }
     assert await asked(api, **neutral) == await asked(api)

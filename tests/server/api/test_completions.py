@@ -315,7 +315,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "more than can ever run": ({"prompt": [[1]] * (CAPACITY + 1)}, "prompt"),
     "more choices than can ever run": ({"n": CAPACITY + 1}, "n"),
     "prompt_logprobs": ({"prompt_logprobs": 1}, "prompt_logprobs"),
-    "min_tokens": ({"min_tokens": 3}, "min_tokens"),
+    "more least tokens than there may be": ({"min_tokens": 3}, "min_tokens"),
 }
 
 

@@ -176,6 +176,14 @@ async def test_an_answer_ends_where_the_model_begins_to_speak_for_the_user(stop:
         assert "User:" not in first.text
 
 
+async def test_with_the_end_of_text_ignored_only_the_request_says_where_an_answer_ends() -> None:
+    async with serving("Hello.\n\nUser:") as server:
+        through = await server.ask(*HELLO, ignore_eos=True, max_tokens=13)
+        stopped = await server.ask(*HELLO, ignore_eos=True, stop=("ser",))
+    assert (through.text, through.reason) == ("Hello.\n\nUser:", "length")
+    assert (stopped.text, stopped.reason) == ("Hello.\n\nU", "stop")
+
+
 async def test_a_beginning_of_a_stop_string_at_the_end_is_delivered() -> None:
     async with serving(" Hi EN") as server:
         assert (await server.ask(*HELLO, stop=("END",))).text == "Hi EN"
@@ -357,11 +365,11 @@ def test_a_resumed_prompt_consists_of_the_ids_of_a_fresh_one(
 
 
 def test_the_request_comes_before_the_template_and_the_template_before_neutral() -> None:
-    chosen = resolve(SamplingOptions(temperature=0.0, top_k=0, seed=5), G1.sampling)
+    chosen = resolve(SamplingOptions(temperature=0.0, top_k=0, seed=5), G1.sampling, TOKENIZER, 9)
     assert (chosen.temperature, chosen.top_p, chosen.top_k, chosen.seed) == (0.0, 0.5, 0, 5)
     assert (chosen.min_p, chosen.repetition_penalty, chosen.penalty_decay) == (0.0, 1.0, 1.0)
 
 
 def test_without_a_seed_every_request_gets_its_own() -> None:
-    seeds = {resolve(SamplingOptions(), G1.sampling).seed for _ in range(20)}
+    seeds = {resolve(SamplingOptions(), G1.sampling, TOKENIZER, 9).seed for _ in range(20)}
     assert len(seeds) == 20

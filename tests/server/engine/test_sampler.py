@@ -131,16 +131,6 @@ def test_min_p_cuts_off_all_but_a_small_head() -> None:
     assert allowed(logits, Sampling(min_p=0.1), 300) == {7, 70}
 
 
-@pytest.mark.parametrize("sampling", [Sampling(top_p=0.5), Sampling(min_p=0.1)], ids=short)
-def test_a_peaked_distribution_needs_no_sort_of_the_whole_vocabulary(
-    sampling: Sampling, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logits = torch.full((65_536,), -20.0)
-    logits[[7, 70]] = 0.0
-    monkeypatch.setattr(Tensor, "sort", lambda *_, **__: pytest.fail("sorted"))
-    assert allowed(logits, sampling, 50) == {7, 70}
-
-
 def test_the_likeliest_token_always_remains() -> None:
     logits = logits_of(50)
     best = int(logits.argmax())
@@ -153,12 +143,10 @@ def test_top_k_one_is_the_likeliest_token() -> None:
     assert allowed(logits, Sampling(top_k=1), 50) == {int(logits.argmax())}
 
 
-def test_top_k_one_takes_the_same_one_of_equals() -> None:
+def test_top_k_one_takes_the_first_of_equals() -> None:
     logits = torch.zeros(50)
     logits[[3, 9, 30]] = 5.0
-    found = {sampler(Sampling(top_k=1, seed=i)).sample(logits) for i in range(20)}
-    assert len(found) == 1
-    assert found <= {3, 9, 30}
+    assert {sampler(Sampling(top_k=1, seed=i)).sample(logits) for i in range(20)} == {3}
 
 
 def test_temperature_zero_is_the_likeliest_token_whatever_the_seed() -> None:

@@ -102,7 +102,7 @@ def test_a_restored_sequence_has_the_state_of_the_snapshot() -> None:
     slots = Slots(MODEL, 2)
     slots.add(sequence(1))
     slots.add(sequence(2, snapshot(5)))
-    slots.restore(slots.sequences[0], snapshot(8))
+    slots.restore(slots.sequences[0], snapshot(8).state)
     assert marks(slots) == {1: {8.0}, 2: {5.0}}
 
 

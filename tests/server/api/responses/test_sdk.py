@@ -45,7 +45,7 @@ def stranger(serving: tuple[str, App]) -> Iterator[OpenAI]:
 
 def ask(client: OpenAI, given: Any = "Hello", **fields: Any) -> Any:
     arguments = {"model": "tiny", "max_output_tokens": 8, **fields}
-    extra = {"seed": 1, **arguments.pop("extra_body", {})}
+    extra = {"seed": 1, "logit_bias": {"0": -100}, **arguments.pop("extra_body", {})}
     found = client.responses.create(input=given, extra_body=extra, **arguments)
     if isinstance(found, Response):
         Response.model_validate(found.to_dict(), strict=True)
