@@ -29,6 +29,7 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
+from server.records import MemoryRecords
 from server.session import SessionManager, SnapshotStore
 from server.telemetry import TelemetryError, open_tracing
 
@@ -119,6 +120,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        records=MemoryRecords(settings.sessions.records_bytes),
         allowances=allowances,
         tracing=tracing,
         files=FileStore(max_bytes=int(settings.files.max_bytes)),

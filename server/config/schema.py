@@ -215,6 +215,15 @@ class SessionSettings(Section):
             "about thirty states of a 7B model, thousands of a small one",
         ),
     ] = ByteSize(GIB)
+    records_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Host memory for stored responses, chat completions and conversations as text",
+            'a number of bytes or a size such as "256MiB" (0 keeps nothing)',
+            "tens of thousands of answers; they are lost when the server ends",
+        ),
+    ] = ByteSize(GIB // 4)
 
 
 class FileSettings(Section):
