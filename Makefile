@@ -43,6 +43,10 @@ setup: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Set up everything t
 test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.develop $(VENV)/.native ## Send random requests, for half an hour or more
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
 .PHONY: clients
 clients: $(CLIENTS)/.ready ## Install the clients that tests drive
 
