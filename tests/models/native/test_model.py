@@ -1,219 +1,115 @@
-"""The native library against its slow twin, at every instruction set that runs here."""
+"""What a native model is besides its logits: its state, memory, sharing, and what it refuses."""
 
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+import gc
 
 import pytest
 import torch
 from torch import Tensor
 
-from models.base import CheckpointError, Model, State
+from models.base import CheckpointError
 from models.detect import detect
-from models.native.library import ISA_VARIABLE, instruction_sets
 from models.native.model import NativeModel, resident_bytes
-from models.rwkv7 import Rwkv7
-from tests.checkpoints import Sizes, random_rwkv7
+from tests.checkpoints import Sizes
+from tests.models.native.twins import (
+    DTYPES,
+    GENERATIONS,
+    TOKENS,
+    USUAL,
+    divergence,
+    feed,
+    native,
+    tensors_of,
+    twin,
+)
 
-USUAL = Sizes()
-SHAPES = {
-    "usual": USUAL,
-    "small heads": Sizes(head_size=32),
-    "smallest heads": Sizes(layers=2, width=48, head_size=16, ffn_width=100, vocab_size=41),
-    "one wide head": Sizes(head_size=128),
-    "odd ranks": Sizes(ranks=(24, 40, 8, 56)),
-    "odd sizes, no v0 in layer 0": Sizes(
-        width=192, ffn_width=600, vocab_size=333, ranks=(5, 33, 1, 70), first_layer_residual=False
-    ),
-    "odd number of small heads": Sizes(width=96, head_size=32, ffn_width=72),
-    "deep": Sizes(layers=8),
-    "small k and v": Sizes(kv_scale=0.15),
-}
-LIMITS = {torch.bfloat16: 0.002, torch.int8: 0.01}
-TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7))
+TINY = Sizes(layers=2, width=48, head_size=16, ffn_width=100, vocab_size=41, ranks=(8, 8, 4, 8))
+every_generation = pytest.mark.parametrize("generation", GENERATIONS)
 
 
-@dataclass(frozen=True)
-class Pair:
-    native: NativeModel
-    twin: Rwkv7
+def made(tensors: dict[str, Tensor], dtype: torch.dtype = torch.bfloat16) -> NativeModel:
+    return NativeModel(detect(tensors), tensors.items(), dtype, 2)
 
 
-def tensors_of(sizes: Sizes) -> dict[str, Tensor]:
-    """Values that bf16 holds, so that only the computation can differ."""
-    return {name: t.bfloat16().float() for name, t in random_rwkv7(sizes).items()}
-
-
-def native(
-    sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloat16, threads: int = 2
+def deriving(
+    base: NativeModel, tensors: dict[str, Tensor], *own: str, dtype: torch.dtype | None = None
 ) -> NativeModel:
-    tensors = tensors_of(sizes)
-    return NativeModel(detect(tensors), tensors.items(), dtype, threads)
+    """own: the names of the tensors that are not shared."""
+    given = {name: tensors[name] for name in own}
+    shared = [name for name in tensors if name not in own]
+    return NativeModel(
+        detect(tensors), given.items(), dtype or base.dtype, 2, base=base, shared=shared
+    )
 
 
-def twin(sizes: Sizes = USUAL) -> Rwkv7:
-    tensors = tensors_of(sizes)
-    prepared = {name: Rwkv7.prepared(name, tensors) for name in tensors}
-    return Rwkv7(detect(tensors), prepared)
-
-
-@pytest.fixture(params=instruction_sets())
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(ISA_VARIABLE, request.param)
-    return str(request.param)
-
-
-both_formats = pytest.mark.parametrize("dtype", list(LIMITS), ids=["bf16", "int8"])
-
-
-def divergence(ours: Tensor, exact: Tensor) -> float:
-    """The largest of the rows."""
-    kl = torch.nn.functional.kl_div(ours.log_softmax(-1), exact.softmax(-1), reduction="none")
-    return float(kl.sum(-1).max())
-
-
-def feed(model: Model, parts: Sequence[int], start: int = 0) -> tuple[Tensor, State]:
-    """Logits after the last of the parts of TOKENS, which follow one another, and the state."""
-    state = model.new_state(1)
-    for count in parts:
-        logits = model.forward(TOKENS[start : start + count], [count], state)
-        start += count
-    return logits, state
-
-
-def close(ours: State, exact: State, limit: float) -> bool:
-    """Each part's deviation, relative to its largest value."""
-    pairs = zip(ours.tensors, exact.tensors, strict=True)
-    return all((a - b).abs().max() <= limit * b.abs().max() for a, b in pairs)
-
-
-@both_formats
-@pytest.mark.parametrize("shape", SHAPES)
-def test_logits_and_state_agree_with_the_twin_at_every_shape(
-    shape: str, dtype: torch.dtype, isa: str
-) -> None:
-    model, exact = native(SHAPES[shape], dtype), twin(SHAPES[shape])
-    assert model.isa == isa
-    for parts in ([70], [1] * 20, [2, 31, 1, 33]):
-        ours, state = feed(model, parts)
-        expected, expected_state = feed(exact, parts)
-        assert divergence(ours, expected) < LIMITS[dtype]
-        assert close(state, expected_state, 0.1)
-
-
-def test_without_avx512_bf16_weights_are_computed_with_exactly(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv(ISA_VARIABLE, "portable")
-    ours, state = feed(native(), [60])
-    expected, expected_state = feed(twin(), [60])
-    assert (ours - expected).abs().max() < 2e-4
-    assert close(state, expected_state, 1e-4)
-
-
-@both_formats
-def test_ragged_steps_of_any_mix_agree_with_the_twin(dtype: torch.dtype, isa: str) -> None:
-    del isa
-    model, exact = native(dtype=dtype, threads=3), twin()
-    draw = random.Random(5)
-    ours, expected = model.new_state(6), exact.new_state(6)
-    for _ in range(6):
-        lengths = [draw.choice([1, 1, 1, 2, 5, 31, 40]) for _ in range(draw.randint(1, 6))]
-        tokens = torch.tensor([draw.randrange(320) for _ in range(sum(lengths))])
-        rows = len(lengths)
-        logits = model.forward(tokens, lengths, ours.rows(rows))
-        assert (
-            divergence(logits, exact.forward(tokens, lengths, expected.rows(rows)))
-            < (LIMITS[dtype])
-        )
-    assert close(ours, expected, 0.15)
-
-
-@both_formats
-def test_a_prompt_longer_than_a_pass_agrees_with_the_twin(dtype: torch.dtype) -> None:
-    model, exact = native(dtype=dtype), twin()
-    lengths = [1, 300, 99]
-    logits = model.forward(TOKENS, lengths, model.new_state(3))
-    assert divergence(logits, exact.forward(TOKENS, lengths, exact.new_state(3))) < LIMITS[dtype]
-
-
-@both_formats
-@pytest.mark.parametrize("shape", ["usual", "odd sizes, no v0 in layer 0"])
-def test_neighbours_and_threads_change_no_bit(shape: str, dtype: torch.dtype, isa: str) -> None:
-    del isa
-    tokens, results = TOKENS[:23], []
-    for threads, before, after in ((1, 0, 0), (2, 3, 0), (3, 1, 7), (5, 2, 40)):
-        model = native(SHAPES[shape], dtype, threads)
-        lengths = [1] * before + [len(tokens)] + [3] * (after // 3) + [1] * (after % 3)
-        others = TOKENS[100 : 100 + sum(lengths) - len(tokens)]
-        flat = torch.cat((others[:before], tokens, others[before:]))
-        rows = len(lengths)
-        state = model.new_state(rows)
-        logits = model.forward(flat, lengths, state)
-        step = model.forward(torch.full((rows,), 5), [1] * rows, state)
-        own = state.copy_row(before)
-        results.append([logits[before], step[before], *own.tensors])
-    for other in results[1:]:
-        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
-
-
-@both_formats
-def test_a_prompt_cut_anywhere_gives_the_same_bits(dtype: torch.dtype) -> None:
-    model = native(dtype=dtype)
-    whole, end = feed(model, [300])
-    for parts in ([1, 299], [37, 263], [32] * 9 + [12], [256, 44]):
-        cut, state = feed(model, parts)
-        assert torch.equal(cut, whole)
-        assert all(torch.equal(a, b) for a, b in zip(state.tensors, end.tensors, strict=True))
-
-
-@both_formats
-def test_every_gives_the_logits_that_each_token_would_have_given(dtype: torch.dtype) -> None:
-    model = native(dtype=dtype)
-    lengths = [1, 290, 9]
-    every = model.forward(TOKENS[:300], lengths, model.new_state(3), every=True)
-    assert every.shape == (300, 320)
-    state = model.new_state(3)
-    last = model.forward(TOKENS[:300], lengths, state)
-    assert torch.equal(every[[0, 290, 299]], last)
-    assert torch.equal(every[100], feed(model, [100], start=1)[0][0])
-
-
-def test_rows_beyond_the_step_are_left_alone() -> None:
-    model = native()
-    state = model.new_state(4)
-    for tensor in state.tensors:
-        tensor.fill_(0.25)
-    model.forward(TOKENS[:7], [1, 6], state.rows(2))
-    assert all((tensor[:, 2:] == 0.25).all() for tensor in state.tensors)
-    assert all((tensor[:, :2] != 0.25).any() for tensor in state.tensors)
-
-
-def test_the_states_of_the_twin_and_the_native_model_are_interchangeable() -> None:
-    model, exact = native(), twin()
-    _, state = feed(exact, [50])
-    ours = model.forward(TOKENS[50:60], [10], state)
-    assert divergence(ours, feed(exact, [50, 10])[0]) < LIMITS[torch.bfloat16]
+@every_generation
+def test_a_new_state_is_that_of_the_twin(generation: str) -> None:
+    ours, expected = native(generation).new_state(3), twin(generation).new_state(3)
+    assert all(torch.equal(a, b) for a, b in zip(ours.tensors, expected.tensors, strict=True))
 
 
 def test_the_dtype_is_the_number_format_of_the_weights() -> None:
-    assert (native(dtype=torch.int8).dtype, native().dtype) == (torch.int8, torch.bfloat16)
+    assert (native("7", dtype=torch.int8).dtype, native("7").dtype) == (torch.int8, torch.bfloat16)
 
 
-def test_sequences_begin_with_the_state_that_was_given() -> None:
-    tensors = tensors_of(USUAL)
-    spec = detect(tensors)
+@pytest.mark.parametrize("generation", ["5.2", "6", "7"])
+def test_sequences_begin_with_the_state_that_was_given(generation: str) -> None:
+    tensors = tensors_of(generation)
+    spec, exact = detect(tensors), twin(generation)
     begin = torch.randn(spec.layers, spec.heads, spec.head_size, spec.head_size)
     model = NativeModel(spec, tensors.items(), torch.bfloat16, 1, begin)
-    state = twin().new_state(1)
+    state = exact.new_state(1)
     state.wkv.copy_(begin.unsqueeze(1))
-    expected = twin().forward(TOKENS[:9], [9], state)
-    assert divergence(feed(model, [9])[0], expected) < LIMITS[torch.bfloat16]
+    assert divergence(feed(model, [9])[0], exact.forward(TOKENS[:9], [9], state)) < 0.002
 
 
-def test_packed_weights_are_counted() -> None:
-    parameters = native().spec.parameters
-    assert resident_bytes([native()]) > 2 * parameters
+@every_generation
+def test_packed_weights_are_counted(generation: str) -> None:
+    model = native(generation)
+    assert resident_bytes([model]) > 2 * model.spec.parameters
+    assert resident_bytes([]) == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@every_generation
+def test_a_model_that_shares_computes_what_one_alone_computes(
+    generation: str, dtype: torch.dtype
+) -> None:
+    tensors, others = tensors_of(generation, TINY), tensors_of(generation, TINY, seed=1)
+    own = "blocks.1.att.key.weight", "ln_out.bias", "blocks.0.ffn.value.weight"
+    mixed = tensors | {name: others[name] for name in own}
+    base = made(tensors, dtype)
+    before = feed(base, [30])[0]
+    model = deriving(base, mixed, *own)
+    expected = feed(made(mixed, dtype), [30])[0]
+    assert torch.equal(feed(model, [30])[0], expected)
+    assert torch.equal(feed(base, [30])[0], before)
+    del base
+    gc.collect()
+    assert torch.equal(feed(model, [30])[0], expected)
+    assert torch.equal(feed(deriving(model, mixed), [30])[0], expected)
+
+
+@every_generation
+def test_what_is_shared_counts_once(generation: str) -> None:
+    tensors = tensors_of(generation)
+    name = "blocks.1.att.key.weight"
+    base = made(tensors)
+    alone = resident_bytes([base])
+    model = deriving(base, tensors, name)
+    assert resident_bytes([base, base]) == alone
+    computing = resident_bytes([deriving(base, tensors), base]) - alone
+    assert resident_bytes([model, base]) == alone + computing + tensors[name].numel() * 2
+    del base
+    gc.collect()
+    assert alone < resident_bytes([model]) < alone + computing
+
+
+def test_models_of_different_kinds_share_nothing() -> None:
+    tensors = tensors_of("7", TINY)
+    base = made(tensors)
+    for other, dtype in ((tensors, torch.int8), (tensors_of("7"), torch.bfloat16)):
+        with pytest.raises(CheckpointError, match="cannot be shared by models of different kinds"):
+            deriving(base, other, dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -228,42 +124,56 @@ def test_packed_weights_are_counted() -> None:
 def test_a_step_that_does_not_fit_is_refused(
     tokens: list[int], lengths: list[int], rows: int, words: str
 ) -> None:
-    model = native()
+    model = native("7")
     with pytest.raises(ValueError, match=words):
         model.forward(torch.tensor(tokens), lengths, model.new_state(rows))
 
 
 @pytest.mark.parametrize("token", [-1, 320])
 def test_a_token_outside_the_vocabulary_is_refused(token: int) -> None:
-    model = native()
+    model = native("7")
     with pytest.raises(IndexError, match="outside the vocabulary of 320"):
         model.forward(torch.tensor([1, token]), [2], model.new_state(1))
 
 
 def test_a_state_of_another_format_is_refused() -> None:
-    model = native()
+    model = native("7")
     state = model.new_state(1)
     state.att_shift = state.att_shift.bfloat16()
     with pytest.raises(ValueError, match=r"bfloat16 on cpu does not fit"):
         model.forward(TOKENS[:1], [1], state)
 
 
-def test_a_missing_tensor_is_refused_by_its_name() -> None:
-    tensors = tensors_of(Sizes())
+@every_generation
+def test_every_tensor_that_is_missing_is_refused_by_its_name(generation: str) -> None:
+    tensors = tensors_of(generation, TINY)
     spec = detect(tensors)
-    del tensors["blocks.2.att.a2"]
-    with pytest.raises(CheckpointError, match=r"the tensor blocks\.2\.att\.a2 is missing"):
-        NativeModel(spec, tensors.items(), torch.bfloat16, 1)
+    unused = {f"blocks.0.att.v{i}" for i in range(3)}
+    for name in tensors.keys() - unused:
+        rest = {other: tensor for other, tensor in tensors.items() if other != name}
+        with pytest.raises(CheckpointError, match="is missing") as caught:
+            NativeModel(spec, rest.items(), torch.bfloat16, 1)
+        assert name in str(caught.value)
 
 
-def test_a_tensor_of_other_sizes_is_refused_by_its_name() -> None:
-    tensors = tensors_of(Sizes())
+@every_generation
+def test_every_tensor_of_other_sizes_is_refused_by_its_name(generation: str) -> None:
+    tensors = tensors_of(generation, TINY)
     spec = detect(tensors)
-    tensors["blocks.1.ffn.key.weight"] = torch.zeros(500, 128)
-    with pytest.raises(CheckpointError, match=r"blocks\.1\.ffn\.key\.weight computes 500 values"):
-        NativeModel(spec, tensors.items(), torch.bfloat16, 1)
+    for name, tensor in tensors.items():
+        wrong = torch.zeros(*tensor.shape[:-1], tensor.shape[-1] + 1)
+        with pytest.raises(CheckpointError) as caught:
+            NativeModel(spec, (tensors | {name: wrong}).items(), torch.bfloat16, 1)
+        assert name in str(caught.value)
 
 
 def test_models_come_and_go_with_their_threads() -> None:
     for _ in range(5):
-        feed(native(SHAPES["smallest heads"], threads=4), [3])
+        feed(native("7", TINY, threads=4), [3])
+
+
+def test_an_empty_base_shares_nothing_that_is_missing() -> None:
+    tensors = tensors_of("6", USUAL)
+    base = made(tensors)
+    with pytest.raises(CheckpointError, match="is missing"):
+        NativeModel(base.spec, {}.items(), base.dtype, 1, base=base, shared=["emb.weight"])
