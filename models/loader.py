@@ -19,13 +19,21 @@ from models.native.keeping import Kept
 from models.native.model import NativeModel
 from models.native.model import resident_bytes as native_bytes
 from models.native.packed import PackedFile
+from models.native.sizes import estimate as native_estimate
 from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
 from models.rwkv7 import Rwkv7
-from models.tensors import LazyTensors
+from models.tensors import LazyTensors, outlines
 
-__all__ = ["find_checkpoint", "load", "number_format", "resident_bytes"]
+__all__ = [
+    "find_checkpoint",
+    "format_name",
+    "load",
+    "number_format",
+    "resident_bytes",
+    "weights_bytes",
+]
 
 Progress = Callable[[int, int], None]
 """Called with (bytes loaded so far, bytes in all), at least at the beginning and the end."""
@@ -78,7 +86,7 @@ def load(
     """
     found = open_checkpoint(path)
     backend.fit(found.spec.parameters)
-    chosen = number_format(dtype, backend, found.spec.parameters)
+    chosen = number_format(dtype, backend, found.spec)
     network = _NETWORKS[found.spec.generation]
     try:
         changes = adapters.changes(adapter, found.tensors) if adapter else {}
@@ -189,13 +197,28 @@ def _is_of(base: Model, spec: ModelSpec, dtype: torch.dtype) -> bool:
     return base.spec.fingerprint == spec.fingerprint and base.dtype == dtype
 
 
-def number_format(name: str, backend: Backend, parameters: int) -> torch.dtype:
-    """What `load` makes of its `dtype` for a model of that many parameters."""
+def number_format(name: str, backend: Backend, spec: ModelSpec) -> torch.dtype:
+    """What `load` makes of its `dtype` for such a model; see docs/decisions/0005."""
     if name != "auto":
         return _DTYPES[name]
-    if backend.device.type == "cpu" and parameters < _SMALL_MODEL:
+    on_cpu = backend.device.type == "cpu"
+    if on_cpu and runs_natively(spec, backend.device, torch.bfloat16):
+        return torch.bfloat16
+    if on_cpu and spec.parameters < _SMALL_MODEL:
         return torch.float32
     return backend.default_dtype
+
+
+def format_name(dtype: torch.dtype) -> str:
+    """What people are told that a model computes in."""
+    return "w8a8" if dtype == torch.qint8 else str(dtype).removeprefix("torch.")
+
+
+def weights_bytes(found: Checkpoint, backend: Backend, dtype: torch.dtype) -> int:
+    """Memory that a checkpoint will take when it is loaded, without its states."""
+    if runs_natively(found.spec, backend.device, dtype):
+        return native_estimate(found.spec, outlines(found.tensors), dtype)
+    return found.spec.parameters * dtype.itemsize
 
 
 def _convert(
