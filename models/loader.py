@@ -119,6 +119,8 @@ def _native(
 ) -> Model:
     twin = base if isinstance(base, NativeModel) and _is_of(base, found.spec, dtype) else None
     names = [name for name in found.tensors if twin is None or name in changes]
+    # The largest first: what is mapped of it comes on top of the least that is packed already.
+    names.sort(key=lambda name: -found.tensors.outline(name).nbytes)
     begin = initial.wkv(found.tensors, found.spec)
 
     def made(tensors: Iterable[tuple[str, Tensor]], packed: PackedFile | None) -> NativeModel:

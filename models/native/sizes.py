@@ -26,7 +26,8 @@ def estimate(spec: ModelSpec, shapes: Mapping[str, Tensor], dtype: torch.dtype) 
     weights = sum(_packed(name, tensor, spec, dtype) for name, tensor in shapes.items())
     floats = 7 * spec.width  # and activations as matrices take them, in up to seven mixtures
     activations = 9 * spec.width + spec.ffn_width
-    return int(weights + _PASS * (4 * floats + 2 * activations))
+    activation = 1 if dtype in {torch.qint8, torch.int4} else 2
+    return int(weights + _PASS * (4 * floats + activation * activations))
 
 
 def _packed(name: str, tensor: Tensor, spec: ModelSpec, dtype: torch.dtype) -> float:
