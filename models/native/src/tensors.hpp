@@ -62,7 +62,7 @@ private:
     // what is computed in.
     Arena matrices_, small_, room_;
     std::set<std::shared_ptr<const Piece>> shared_;
-    mutable std::vector<Layer> layers_;
+    mutable std::vector<Layer> layers_;  // found in a const builder too, and read only
     std::vector<float*> scratch_;
 };
 
