@@ -128,5 +128,5 @@ $(VENV)/.develop: $(LOCK) | $(VENV)/bin/python
 
 # The installation compiles the native library too; this does so again when its sources change.
 $(VENV)/.native: $(NATIVE) | $(VENV)/.runtime
-	@$(BIN)/python -m models.native.build || echo "==> RWKV-7 will run on torch, which is slower" >&2
+	@$(BIN)/python -m models.native.build || echo "==> bf16 will run on torch, which is slower, and int8 not at all" >&2
 	@touch $@

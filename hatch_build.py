@@ -24,7 +24,9 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[misc]
         try:
             library = native.build()
         except native.BuildError as error:
-            self.app.display_warning(f"RWKV-7 will run on torch, which is slower: {error}")
+            self.app.display_warning(
+                f"bf16 will run on torch, which is slower, and int8 not at all: {error}"
+            )
             return
         platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         build_data["pure_python"] = False

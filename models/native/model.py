@@ -83,9 +83,7 @@ class NativeModel:
         values = (values if values.dtype in _NUMBERS else values.float()).contiguous()
         matrix = values.view(-1, values.shape[-1])
         address, number = matrix.data_ptr(), _NUMBERS[matrix.dtype]
-        _check(
-            self._library.rwkv_put(self._handle, name.encode(), address, number, *matrix.shape)
-        )
+        _check(self._library.rwkv_put(self._handle, name.encode(), address, number, *matrix.shape))
 
     def _read(
         self, packed: PackedFile, outlines: Iterable[tuple[str, Tensor]], threads: int
@@ -180,7 +178,7 @@ class NativeModel:
 
 
 def resident_bytes(models: Iterable[NativeModel]) -> int:
-    """Memory of packed weights, which counts once where it is shared, and of what is computed in."""
+    """Memory of packed weights, shared ones once, and of what is computed in."""
     handles = [model._handle for model in models]
     if not handles:
         return 0

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from server.api.constraint import ConstraintFields
 from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
 from server.api.sampling import SamplingFields
 
@@ -55,7 +56,7 @@ class ThinkingFields(Wire):
     chat_template_kwargs: TemplateOptions | None = None
 
 
-class HonouredFields(ThinkingFields, SamplingFields):
+class HonouredFields(ThinkingFields, ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -97,7 +98,6 @@ class RefusedFields(Wire):
     tool_choice: Annotated[Any, Refused(neutral=("none", "auto"))] = None
     functions: Annotated[Any, Refused()] = None
     function_call: Annotated[Any, Refused()] = None
-    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
     audio: Annotated[Any, Refused()] = None
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
@@ -108,13 +108,6 @@ class RefusedFields(Wire):
     ignore_eos: Annotated[Any, Refused(neutral=(False,))] = None
     bad_words: Annotated[Any, Refused(neutral=([],))] = None
     allowed_token_ids: Annotated[Any, Refused()] = None
-    structured_outputs: Annotated[Any, Refused()] = None
-    guided_json: Annotated[Any, Refused()] = None
-    guided_regex: Annotated[Any, Refused()] = None
-    guided_choice: Annotated[Any, Refused()] = None
-    guided_grammar: Annotated[Any, Refused()] = None
-    grammar: Annotated[Any, Refused(neutral=("",))] = None
-    json_schema: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
     return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from server.api.chat_request import ChatCompletionRequest, ChatMessage, ThinkingFields
+from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.chat.types import Message, Role, Thinking, TurnRequest
@@ -25,8 +26,8 @@ def turn_request(
 ) -> TurnRequest:
     """What the chat service is asked.
 
-    Raises InvalidRequest for ids outside the vocabulary, and where the model does not think,
-    for a wish that it should.
+    Raises InvalidRequest for ids outside the vocabulary, for answers that are to be two things,
+    and where the model does not think, for a wish that it should.
     """
     return TurnRequest(
         caller=caller,
@@ -38,6 +39,7 @@ def turn_request(
         sampling=sampling_options(body, vocab_size),
         thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
+        constraint=asked_constraint(body),
     )
 
 

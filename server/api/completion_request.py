@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
+from server.api.constraint import ConstraintFields, asked_constraint
 from server.api.fields import UNSUPPORTED, ListOf, Refused, Whole, Wire
 from server.api.sampling import (
     SamplingFields,
@@ -38,7 +39,7 @@ Prompt = Annotated[
 ]
 
 
-class HonouredCompletionFields(SamplingFields):
+class HonouredCompletionFields(ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -66,17 +67,9 @@ class RefusedCompletionFields(Wire):
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
     min_tokens: Annotated[Any, Refused(neutral=(0,))] = None
     use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
-    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
     typical_p: Annotated[Any, Refused(neutral=(1, 1.0))] = None
     bad_words: Annotated[Any, Refused(neutral=([],))] = None
     allowed_token_ids: Annotated[Any, Refused()] = None
-    structured_outputs: Annotated[Any, Refused()] = None
-    guided_json: Annotated[Any, Refused()] = None
-    guided_regex: Annotated[Any, Refused()] = None
-    guided_choice: Annotated[Any, Refused()] = None
-    guided_grammar: Annotated[Any, Refused()] = None
-    grammar: Annotated[Any, Refused(neutral=("",))] = None
-    json_schema: Annotated[Any, Refused()] = None
     cache_salt: Annotated[Any, Refused()] = None
 
 
@@ -107,6 +100,7 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         sampling=sampling_options(body, vocab_size),
         logprobs=body.logprobs,
         echo=bool(body.echo),
+        constraint=asked_constraint(body),
     )
 
 

@@ -171,3 +171,18 @@ class QualityReport:
     text: str
     reference: str
     formats: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFigures:
+    """Of one kind of constraint.
+
+    tokens: whose masks were timed. prepare_ms: from the request's words to a grammar.
+    """
+
+    name: str
+    tokens: int
+    prepare_ms: float
+    median_us: float
+    p99_us: float
+    most_us: float

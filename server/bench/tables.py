@@ -8,6 +8,7 @@ from rich.table import Table
 from server.bench.report import (
     KINDS,
     EngineFigures,
+    MaskFigures,
     Measured,
     QualityReport,
     Report,
@@ -29,6 +30,15 @@ def show(report: Report, console: Console) -> None:
         console.print(_title(report.model), markup=False)
         console.print(_engine(report.engine))
     console.print(_servers(report.servers))
+
+
+def show_masks(figures: Sequence[MaskFigures], console: Console) -> None:
+    """One row for each kind of constraint."""
+    table = _table("", "tokens", "grammar", "mask, median", "99 of 100", "slowest")
+    for row in figures:
+        times = (f"{time:.0f} µs" for time in (row.median_us, row.p99_us, row.most_us))
+        table.add_row(row.name, str(row.tokens), f"{row.prepare_ms:.1f} ms", *times)
+    console.print(table)
 
 
 def show_quality(report: QualityReport, console: Console) -> None:

@@ -8,10 +8,12 @@ from functools import partial
 
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion_turn import Completion, Continued, Continuing
+from server.chat.constraint import GrammarCompiler, answer_grammar
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
-from server.chat.types import SamplingOptions
+from server.chat.types import Constraint, SamplingOptions
 from server.engine.client import EngineClient, EngineFull, EventStream
+from server.engine.constraint import Grammar
 from server.engine.messages import Branch, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
@@ -39,6 +41,7 @@ class CompletionRequest:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     logprobs: int | None = None
     echo: bool = False
+    constraint: Constraint | None = None
 
     @property
     def scores_prompts(self) -> bool:
@@ -57,6 +60,7 @@ class CompletionService:
         *,
         max_prompt_tokens: int,
         beginning: Snapshot | None,
+        grammars: GrammarCompiler,
         observer: AnswerObserver | None = None,
     ) -> None:
         self._tokenizer = tokenizer
@@ -65,15 +69,17 @@ class CompletionService:
         self._fingerprint = fingerprint
         self._max_prompt_tokens = max_prompt_tokens
         self._beginning = beginning
+        self._grammars = grammars
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
 
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
+        grammar = await self._grammar(request)
         self._check_room(request)
         prompts = [self._prompt(request, number) for number in range(len(request.prompts))]
         try:
-            streams = [self._submit(request, prompt) for prompt in prompts]
+            streams = [self._submit(request, prompt, grammar) for prompt in prompts]
         except EngineFull:
             raise _busy() from None
         texts = [
@@ -93,6 +99,19 @@ class CompletionService:
         self._running.add(task)  # it goes on when nobody listens, so that its state is kept
         task.add_done_callback(self._running.discard)
         return completion
+
+    async def _grammar(self, request: CompletionRequest) -> Grammar | None:
+        constraint = request.constraint
+        if constraint is None:
+            return None
+        if request.ignore_eos:
+            raise InvalidRequest(
+                f"{constraint.param} says where an answer ends, which ignore_eos would not let it; "
+                "leave one of them out",
+                param="ignore_eos",
+                code="invalid_value",
+            )
+        return await self._grammars.compile(partial(answer_grammar, constraint), constraint.param)
 
     def _check_room(self, request: CompletionRequest) -> None:
         """All prompts or none: what is admitted must not have to be given up."""
@@ -132,14 +151,16 @@ class CompletionService:
         except TokenizerError as error:
             raise InvalidRequest(f"{param} cannot be tokenised: {error}", param=param) from error
 
-    def _submit(self, request: CompletionRequest, prompt: Continued) -> EventStream:
+    def _submit(
+        self, request: CompletionRequest, prompt: Continued, grammar: Grammar | None
+    ) -> EventStream:
         ends = () if request.ignore_eos else (self._tokenizer.eos_id,)
         return self._engine.submit(
             Submit(
                 request=secrets.token_hex(12),
                 start=prompt.start,
                 pieces=(prompt.ids[prompt.cached :],),
-                branches=tuple(self._branches(request)),
+                branches=tuple(self._branches(request, grammar)),
                 max_tokens=request.max_tokens,
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
                 logprobs=request.logprobs,
@@ -148,11 +169,12 @@ class CompletionService:
             self._observer,
         )
 
-    def _branches(self, request: CompletionRequest) -> Iterator[Branch]:
+    def _branches(self, request: CompletionRequest, grammar: Grammar | None) -> Iterator[Branch]:
         sampling = resolve(request.sampling, SamplingOptions())
         for number in range(request.choices):
             watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
-            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
+            matcher = grammar.matcher() if grammar is not None else None
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 
 
 def _busy() -> Overloaded:

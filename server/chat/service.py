@@ -9,13 +9,16 @@ from functools import partial
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.completion import CompletionService
+from server.chat.constraint import GrammarCompiler, answer_grammar
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
+from server.chat.thinking import Phase
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
+from server.engine.constraint import Grammar
 from server.engine.messages import Branch, Finished, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
@@ -91,6 +94,7 @@ class ChatService:
         self._max_prompt_tokens = max_prompt_tokens
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
+        self._grammars = GrammarCompiler(model.tokenizer, model.spec.vocab_size)
         self.completions = CompletionService(
             model.tokenizer,
             engine,
@@ -98,6 +102,7 @@ class ChatService:
             model.fingerprint,
             max_prompt_tokens=max_prompt_tokens,
             beginning=beginning,
+            grammars=self._grammars,
             observer=observer,
         )
 
@@ -116,6 +121,9 @@ class ChatService:
             )
         self._check_text(request.messages)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking)
+        grammar = await self._grammar(request, layout.phase)
+        if grammar is not None and layout.phase == "start":
+            layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
         pieces = self._pieces(layout.segments[resumption.segments :])
         prompt = self._prompt(layout, resumption, pieces)
@@ -124,7 +132,7 @@ class ChatService:
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout)),
+            branches=tuple(self._branches(request, layout.phase, grammar)),
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
             logprobs=request.logprobs,
@@ -229,12 +237,25 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    def _branches(self, request: TurnRequest, layout: Layout) -> Iterator[Branch]:
+    async def _grammar(self, request: TurnRequest, phase: Phase) -> Grammar | None:
+        """What the answer has to be, from its first token on."""
+        constraint = request.constraint
+        if constraint is None:
+            return None
+        text = partial(answer_grammar, constraint, phase)
+        return await self._grammars.compile(text, constraint.param)
+
+    def _branches(
+        self, request: TurnRequest, phase: Phase, grammar: Grammar | None
+    ) -> Iterator[Branch]:
+        """The template's stop strings give way to a grammar, which says where an answer ends."""
         template, tokenizer = self.model.template, self.model.tokenizer
         sampling = resolve(request.sampling, template.sampling)
+        stops = template.stops if grammar is None else ()
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, template.stops, request.stop, layout.phase)
-            yield Branch(replace(sampling, seed=sampling.seed + number), watcher)
+            watcher = TextWatcher(tokenizer, stops, request.stop, phase)
+            matcher = grammar.matcher() if grammar is not None else None
+            yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""

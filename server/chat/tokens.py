@@ -74,9 +74,12 @@ class TokenLedger:
         for byte in data:
             pending = self._utf8.pending
             text = self._utf8.push(bytes((byte,)))
-            # A byte that does not go on a character turns what was there of it into U+FFFD.
-            broken = bool(pending and text) and (len(text) > 1 or bool(self._utf8.pending))
-            self._ends += [self._read] * broken + [self._read + 1] * (len(text) - broken)
+            # A byte that does not go on a character turns what was there of it into U+FFFD: one
+            # for all of it, or one for each byte of half a surrogate pair.
+            own = 0 if self._utf8.pending else 1
+            broken = len(text) - own if pending and text else 0
+            self._ends += range(self._read - broken + 1, self._read + 1)
+            self._ends += [self._read + 1] * (len(text) - broken)
             self._read += 1
             yield text
 

@@ -143,6 +143,21 @@ def quality(
         tables.show_quality(report, _console())
 
 
+@app.command("constraints")
+def constraints(
+    tokens: Annotated[int, typer.Option(min=100, help="Tokens of each kind.")] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what constraints cost: grammars, and masks of World's 65,536 tokens."""
+    from server.bench.masks import measure
+
+    figures = measure(tokens)
+    if as_json:
+        typer.echo(json.dumps([asdict(row) for row in figures], indent=2))
+    else:
+        tables.show_masks(figures, _console())
+
+
 @contextmanager
 def _target(
     model: str | None,

@@ -115,11 +115,17 @@ class Engine:
             log.exception("a step over %d sequences failed", len(feeds))
             for request in {feed.sequence.request for feed in feeds}:
                 self._fail(request, "the computation of this answer failed")
-        for sequence in list(self._slots.sequences):
-            if sequence.ready and sequence in self._slots.sequences:
+        for sequence in self._advanceable():
+            if sequence in self._slots.sequences:
                 self._advance_safely(sequence)
         events, self._events = self._events, []
         return events
+
+    def _advanceable(self) -> list[Sequence]:
+        """Those with nothing left to feed. A slow mask holds back others only if all wait."""
+        ready = [s for s in self._slots.sequences if s.ready]
+        prompt = [s for s in ready if not s.waits_for_mask]
+        return prompt if prompt or len(ready) < self.occupied else ready
 
     def _branches(self, submit: Submit, branches: Iterable[int]) -> list[Sequence]:
         samplings = ((branch, submit.branches[branch].sampling) for branch in branches)
@@ -177,7 +183,8 @@ class Engine:
         sequence.next_piece()
         if not sequence.in_prompt:
             self._fork(sequence, snapshot)
-            self._go_on(sequence)
+            if not sequence.waits_for_mask:
+                self._go_on(sequence)
 
     def _fork(self, sequence: Sequence, snapshot: Snapshot) -> None:
         """Queue the prompt's other branches, first in line, from where it ends."""
@@ -187,14 +194,17 @@ class Engine:
 
     def _go_on(self, sequence: Sequence) -> None:
         """After the prompt, or after a token of the answer."""
-        if sequence.submit.max_tokens == 0:
+        if sequence.matcher is not None and sequence.matcher.complete:
+            self._end(sequence, Ending("stop", sequence.watcher.close()))
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             self._end(sequence, Ending("length", sequence.watcher.close()))
         else:
             self._sample(sequence)
 
     def _sample(self, sequence: Sequence) -> None:
         assert sequence.logits is not None
-        token = sequence.sampler.sample(sequence.logits)
+        mask = sequence.matcher.mask() if sequence.matcher is not None else None
+        token = sequence.sampler.sample(sequence.logits, mask)
         logprob = score_sampled(sequence, token, self._forbidden)
         sequence.sampled += 1
         if token in sequence.submit.stop_ids:
@@ -209,7 +219,9 @@ class Engine:
             self._rewind(sequence, watched)
             return
         sequence.pending = (token,)
-        if len(sequence.generated) >= sequence.submit.max_tokens:
+        if sequence.matcher is not None:
+            sequence.matcher.advance(token)  # and says, once this token is fed, whether it ends
+        elif len(sequence.generated) >= sequence.submit.max_tokens:
             sequence.ending = Ending("length", sequence.watcher.close())
 
     def _end(self, sequence: Sequence, ending: Ending) -> None:

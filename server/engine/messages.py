@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.engine.snapshot import Snapshot
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -66,12 +69,42 @@ class Watcher(Protocol):
         ...
 
 
+class Matcher(Protocol):
+    """What may come next in an answer that is constrained; one per branch.
+
+    Called in the engine thread, from the answer's first token on. It computes in threads of its
+    own; what breaks there is raised by `complete` and mask().
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Nothing would wait for it."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """The answer is what it has to be, and cannot go on."""
+        ...
+
+    def mask(self) -> NDArray[np.int32]:
+        """Bits, int32 [ceil(V/32)], of the tokens that may come next; valid until advance().
+
+        The id that ends a text is among them where the answer may end.
+        """
+        ...
+
+    def advance(self, token: int) -> None:
+        """Go on behind a token that the mask allows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """One answer to a prompt."""
+    """One answer to a prompt, and what it must fit, if anything."""
 
     sampling: Sampling
     watcher: Watcher
+    matcher: Matcher | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ Order: penalties, bias, mask, temperature, top_k, top_p, min_p, draw. That is Op
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from server.engine.messages import Sampling
@@ -30,9 +32,14 @@ class Sampler:
         self._bias_ids = torch.tensor(ids, dtype=torch.int64)
         self._biases = torch.tensor(biases, dtype=torch.float32)
 
-    def sample(self, logits: Tensor) -> int:
-        """Choose from float32 logits [V] on the host, which are left as they are."""
+    def sample(self, logits: Tensor, mask: NDArray[np.int32] | None = None) -> int:
+        """Choose from float32 logits [V] on the host, which are left as they are.
+
+        mask: bits, int32 [ceil(V/32)], of the only ids to choose from.
+        """
         adjusted = self._adjust(logits)
+        if mask is not None:
+            adjusted[~_unpacked(mask, len(logits))] = -torch.inf
         if not bool(adjusted.max().isfinite()):  # the largest is NaN where any is
             raise ValueError("the logits are not finite, or every id is forbidden")
         token = self._greedy(adjusted) if self._sampling.temperature == 0 else self._draw(adjusted)
@@ -106,6 +113,12 @@ class Sampler:
         if index < len(probabilities):
             return index
         return int(probabilities.nonzero()[-1])
+
+
+def _unpacked(mask: NDArray[np.int32], count: int) -> Tensor:
+    """The first `count` bits, bool [count]; the first of them is the lowest of the first word."""
+    octets = mask.astype("<i4", copy=False).view(np.uint8)
+    return torch.from_numpy(np.unpackbits(octets, count=count, bitorder="little")).bool()
 
 
 def forbidden_tensor(ids: Sequence[int]) -> Tensor:

@@ -47,6 +47,7 @@ class Sequence:
         self.branch = branch
         self.sampler = sampler
         self.watcher = submit.branches[branch].watcher
+        self.matcher = submit.branches[branch].matcher
         self.pieces = deque(enumerate(submit.pieces))
         self.start: Snapshot | None = submit.start
         self.pending: tuple[int, ...] = ()
@@ -83,6 +84,12 @@ class Sequence:
     def ready(self) -> bool:
         """Nothing left to feed: the next token can be sampled, or the ending completed."""
         return not self.pending
+
+    @property
+    def waits_for_mask(self) -> bool:
+        """The next token cannot be sampled yet, as what it may be is still being computed."""
+        sampled_next = self.ready and self.ending is None and not self.in_prompt
+        return sampled_next and self.matcher is not None and not self.matcher.ready
 
     def next_piece(self) -> None:
         """Make the next non-empty piece of the prompt pending, if there is one."""

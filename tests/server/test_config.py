@@ -179,7 +179,12 @@ def test_the_flag_names_the_file_before_the_variable_and_the_directory(tmp_path:
         ),
         (
             '[[models]]\npath = "a"\n[[models]]\npath = "b"\ndtype = "int3"\n',
-            ["dtype of [[models]] number 2 in", "my.toml", "float32, bf16, fp16, int8, w8a8 or int4", '"int3"'],
+            [
+                "dtype of [[models]] number 2 in",
+                "my.toml",
+                "float32, bf16, fp16, int8, w8a8 or int4",
+                '"int3"',
+            ],
         ),
         ('[[models]]\npath = "a"\ndevice = "cpu"\n', ["'device' of [[models]] number 1"]),
         ('[[adapters]]\nname = "x"\n', ["[[adapters]] number 1", "no path"]),

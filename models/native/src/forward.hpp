@@ -47,7 +47,7 @@ inline void head(const Worker& w) {
     multiply_units(m, w.work.last, w.share(units(m)), pass.wanted_count, put);
 }
 
-// Both leave `joined` or `x` as other threads' work; what follows meets first.
+// A time-mix ends in `joined`, a channel-mix in `x`; threads meet before anyone reads them.
 typedef void (*TimeMix)(const Worker&, int64_t index, const TokenShift&);
 typedef void (*ChannelMix)(const Worker&, const Layer&, const TokenShift&);
 

@@ -33,7 +33,7 @@ struct Generation {
     const char* name;  // 4, 5.0, 5.1, 5.2, 6 or 7
     Family family;
     std::vector<VectorPlace> vectors;
-    std::vector<MatrixPlace> matrices;
+    std::vector<MatrixPlace> matrices;  // the first of a low rank is followed by the second
 };
 
 // Null for another name.

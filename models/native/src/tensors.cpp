@@ -10,6 +10,9 @@ namespace {
 
 const MatrixPlace HEAD = {"head.weight", nullptr, WIDTH, WIDTH};
 
+const char* const OUTSIDE[] = {"blocks.0.ln0.weight", "blocks.0.ln0.bias", "ln_out.weight",
+                               "ln_out.bias"};
+
 std::string numbers(int64_t rows, int64_t cols) {
     return std::to_string(rows) + " values from " + std::to_string(cols);
 }
@@ -208,13 +211,24 @@ void Builder::need_layer(Layer& layer, const std::string& prefix, bool is_first)
         if (!is_first || !m.from_layer_1) need(m.of(layer)->weights, prefix + m.name);
 }
 
+// The two matrices of a low rank follow one another.
+void Builder::need_ranks(Layer& layer, const std::string& prefix) const {
+    const std::vector<MatrixPlace>& all = generation_.matrices;
+    for (size_t i = 0; i + 1 < all.size(); ++i)
+        if (all[i].rows == RANK && all[i].of(layer)->rows != all[i + 1].of(layer)->cols)
+            throw std::runtime_error(prefix + all[i].name + " and " + prefix + all[i + 1].name +
+                                     " are of different ranks");
+}
+
 void Builder::finish(int threads) {
     need(model_.embedding, "emb.weight");
     need(model_.head.weights, "head.weight");
-    need(model_.ln0.weight && model_.ln0.bias, "blocks.0.ln0.weight or bias");
-    need(model_.ln_out.weight && model_.ln_out.bias, "ln_out.weight or bias");
-    for (size_t i = 0; i < layers_.size(); ++i)
-        need_layer(layers_[i], "blocks." + std::to_string(i) + ".", i == 0);
+    for (const char* name : OUTSIDE) need(*find(name).vector, name);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+        std::string prefix = "blocks." + std::to_string(i) + ".";
+        need_layer(layers_[i], prefix, i == 0);
+        need_ranks(layers_[i], prefix);
+    }
     make_room(threads);
 }
 

@@ -38,7 +38,7 @@ public:
     // as long as anyone shares it. Throws std::runtime_error when the two are of different kinds.
     void share(const Builder& base, const std::string& name);
 
-    // Checks that nothing is missing and makes room for `threads` to compute in.
+    // Checks that nothing is missing or does not fit, and makes room for `threads` to compute in.
     void finish(int threads);
 
     // All memory that is held, in pieces that builders may have in common.
@@ -72,6 +72,7 @@ private:
     void keep(const Builder& base, const void* shared);
     void need(bool found, const std::string& name) const;
     void need_layer(Layer& layer, const std::string& prefix, bool is_first) const;
+    void need_ranks(Layer& layer, const std::string& prefix) const;
     int64_t length(Side side, int64_t found) const;
     Activations room(int64_t depth, bool half, bool whole);
     void make_mixed_room();
@@ -86,7 +87,7 @@ private:
     // what is computed in.
     Arena matrices_, small_, room_;
     std::set<std::shared_ptr<const Piece>> shared_;
-    mutable std::vector<Layer> layers_;
+    mutable std::vector<Layer> layers_;  // found in a const builder too, and read only
     std::vector<float*> scratch_;
 };
 

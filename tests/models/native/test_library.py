@@ -55,7 +55,9 @@ def test_the_other_formats_are_torchs(dtype: str, tmp_path: Path) -> None:
 def test_heads_that_the_library_does_not_take_are_torchs(tmp_path: Path) -> None:
     sizes = Sizes(width=96, head_size=24)
     assert isinstance(load(tmp_path, "7", "bf16", sizes), Rwkv7)
-    with pytest.raises(CheckpointError, match=r"multiples of 16 channels, and this RWKV-7 has 24; take bf16"):
+    with pytest.raises(
+        CheckpointError, match=r"multiples of 16 channels, and this RWKV-7 has 24; take bf16"
+    ):
         load(tmp_path, "7", "int8", sizes)
 
 

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def packings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def packings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tensors that were packed, rather than read from a file."""
     found: list[str] = []
     put = NativeModel._put
@@ -46,7 +45,7 @@ def packings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         put(self, name, tensor)
 
     monkeypatch.setattr(NativeModel, "_put", counted)
-    yield found
+    return found
 
 
 def answer(path: Path, dtype: str = "int8", keep: str = "auto") -> torch.Tensor:
@@ -267,9 +266,7 @@ def test_what_a_killed_process_left_is_deleted_after_a_while(checkpoint: Path) -
     assert (old.exists(), fresh.exists()) == (False, True)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "digest"), list(zip(DTYPES, DIGESTS, strict=True)), ids=str
-)
+@pytest.mark.parametrize(("dtype", "digest"), list(zip(DTYPES, DIGESTS, strict=True)), ids=str)
 def test_a_change_of_the_layout_needs_another_number(dtype: torch.dtype, digest: str) -> None:
     """When this fails, raise packed.LAYOUT: files that are there already have the old layout."""
     model = native("7", SMALL, dtype)

@@ -69,7 +69,7 @@ def as_int8(name: str, tensor: Tensor) -> Tensor:
 
 
 def unpacked(blob: Blob, name: str, tensor: Tensor) -> Tensor:
-    """The values of a matrix in an int4 model, read from its memory as src/model.hpp lays it out."""
+    """The values of a matrix of an int4 model, from memory as src/model.hpp lays it out."""
     if tensor.dim() != 2 or not name.endswith(".weight") or name == "emb.weight":
         return tensor
     raw = torch.frombuffer(bytearray(ctypes.string_at(blob.address, blob.size)), dtype=torch.uint8)

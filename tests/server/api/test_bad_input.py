@@ -155,14 +155,48 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "tool_choice required": ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
     "functions": ({"functions": []}, "functions", "unsupported_parameter"),
     "function_call": ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
-    "JSON wanted": (
-        {"response_format": {"type": "json_object"}},
+    "an unknown response format": (
+        {"response_format": {"type": "xml"}},
         "response_format",
-        "unsupported_parameter",
+        "invalid_value",
     ),
-    "a JSON schema wanted": (
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
+    "a response format without a type": (
+        {"response_format": {}},
         "response_format",
+        "invalid_value",
+    ),
+    "a JSON schema without its schema": (
+        {"response_format": {"type": "json_schema"}},
+        "response_format.json_schema",
+        "missing_parameter",
+    ),
+    "a JSON schema without a name": (
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
+        "response_format.json_schema.name",
+        "missing_parameter",
+    ),
+    "a JSON schema that is a list": (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": []}}},
+        "response_format.json_schema.schema",
+        "invalid_type",
+    ),
+    "two forms at once": (
+        {"response_format": {"type": "json_object"}, "guided_regex": "a"},
+        "guided_regex",
+        "invalid_value",
+    ),
+    "two structured outputs": (
+        {"structured_outputs": {"regex": "a", "choice": ["a"]}},
+        "structured_outputs.choice",
+        "invalid_value",
+    ),
+    "no choices": ({"guided_choice": []}, "guided_choice", "invalid_value"),
+    "choices that are numbers": ({"guided_choice": [1]}, "guided_choice.0", "invalid_type"),
+    "a regular expression as a number": ({"guided_regex": 1}, "guided_regex", "invalid_type"),
+    "a JSON schema that is no JSON": ({"guided_json": "{"}, "guided_json", "invalid_value"),
+    "a structural tag": (
+        {"structured_outputs": {"structural_tag": "x"}},
+        "structured_outputs.structural_tag",
         "unsupported_parameter",
     ),
     "logprobs as text": ({"logprobs": "yes"}, "logprobs", "invalid_type"),
@@ -198,7 +232,6 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_value",
     ),
     "web search": ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
-    "a grammar": ({"guided_regex": "a+"}, "guided_regex", "unsupported_parameter"),
 }
 
 GOOD = json.dumps(body())

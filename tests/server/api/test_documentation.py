@@ -22,6 +22,7 @@ from server.api.completion_request import (
     MeaninglessCompletionFields,
     RefusedCompletionFields,
 )
+from server.api.constraint import ConstraintFields
 from server.api.sampling import SamplingFields
 from server.api.tokenizer import TokenizerInfo
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
@@ -59,7 +60,8 @@ def test_every_field_is_in_its_table_and_no_other(
 
 
 def test_every_field_of_a_completion_is_in_its_table_or_works_as_in_a_chat() -> None:
-    own = set(HonouredCompletionFields.model_fields) - set(SamplingFields.model_fields)
+    shared = {*SamplingFields.model_fields, *ConstraintFields.model_fields}
+    own = set(HonouredCompletionFields.model_fields) - shared
     assert sorted(table_names("### The request", "Without meaning")) == sorted(own)
 
 

@@ -3,7 +3,7 @@
 import codecs
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.chat.tokens import TokenLedger
@@ -100,6 +100,7 @@ def test_tokens_without_bytes_are_given_out_where_they_stand() -> None:
 
 @PROPERTY
 @given(st.lists(st.binary(max_size=3), max_size=6))
+@example([b"\xed\xa0\xa0"])  # half a surrogate pair, which decoders give up late
 def test_bytes_that_are_no_text_are_in_one_place_only(tokens: list[bytes]) -> None:
     """Every character of the text, be it a U+FFFD, is of the bytes that decoding gives it."""
     data = b"".join(tokens)

@@ -1,0 +1,118 @@
+"""The text that a constraint asks for, as a rule of a Lark grammar and the parts it refers to."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llguidance.gbnf_to_lark import any_to_lark
+
+from server.chat.constraint import regex
+from server.chat.constraint.problems import UNSUPPORTED
+from server.chat.constraint.schema import checked_schema
+from server.chat.types import Constraint, Tool
+from server.errors import InvalidRequest
+
+LONGEST = 65_536  # characters of a grammar
+
+# One space at most. What has no short escape cannot be written: `\\u` would also spell letters,
+# so that one key could be written twice, and halves of surrogate pairs.
+_JSON = {
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+    "whitespace_flexible": False,
+    "json_allowed_escapes": 'nrbtf\\"',
+}
+_NOT_BLANK = "/\\S(?s:.*)|/"
+# Attributes of Lark rules that ask for another sampling or hide text, and tokens that are no text.
+_SAMPLING = re.compile(
+    r"^[ \t]*[a-z_][\w-]*[ \t]*\[[^\]\n]*\b(temperature|stop|stop_capture)\b", re.M
+)
+_TOKEN_IDS = re.compile(r"^[^/\"#\n]*(<\[[^\]\n]*\]>|<\|[^>\n]*\|>)", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """rule: what stands on a rule's right side; rules: further ones; parts: named grammars."""
+
+    rule: str
+    rules: Sequence[str] = ()
+    parts: Sequence[Mapping[str, Any]] = ()
+
+
+def of(constraint: Constraint, *, in_chat: bool) -> Body:
+    """in_chat: the text must not begin with white space. Raises InvalidRequest."""
+    source, param = constraint.source, constraint.param
+    match constraint.kind:
+        case "json_object":
+            return _json({"type": "object"}, "answer_json")
+        case "json_schema":
+            return _json(checked_schema(json.loads(source), param), "answer_json")
+        case "regex":
+            return _regex(source, param, in_chat=in_chat)
+        case "choice":
+            return _choice(json.loads(source), param, in_chat=in_chat)
+        case "lark":
+            return Body(
+                "@answer_lark",
+                parts=({"name": "answer_lark", "lark_grammar": _lark(source, param)},),
+            )
+
+
+def of_arguments(tool: Tool, name: str, param: str) -> Body:
+    """The arguments of a call, as the grammar `name`: an object, of any kind if none is given."""
+    if tool.parameters is None:
+        return _json({"type": "object"}, name)
+    schema = checked_schema(tool.parameters, param)
+    if isinstance(schema, bool):
+        return _json({"type": "object", "allOf": [schema]}, name)
+    definitions = schema.pop("$defs", {})
+    return _json({"type": "object", "allOf": [schema], "$defs": definitions}, name)
+
+
+def _json(schema: Any, name: str) -> Body:
+    if isinstance(schema, bool):
+        schema = {"allOf": [schema]}
+    return Body(f"@{name}", parts=({"name": name, "json_schema": {**schema, "x-guidance": _JSON}},))
+
+
+def _regex(source: str, param: str, *, in_chat: bool) -> Body:
+    try:
+        pattern = regex.whole(source)
+    except regex.RegexError as error:
+        raise InvalidRequest(
+            f"{param} cannot be enforced: {error}; write it without.", param=param, code=UNSUPPORTED
+        ) from None
+    return Body("ANSWER", (f"ANSWER: /{pattern}/" + (f" & {_NOT_BLANK}" if in_chat else ""),))
+
+
+def _choice(choices: Sequence[str], param: str, *, in_chat: bool) -> Body:
+    for number, choice in enumerate(choices):
+        if in_chat and choice[:1].isspace():
+            raise InvalidRequest(
+                f"{param}.{number} begins with white space, which an answer in a chat never does.",
+                param=f"{param}.{number}",
+                code="invalid_value",
+            )
+    literals = (json.dumps(choice, ensure_ascii=False) for choice in choices)
+    return Body("ANSWER", (f"ANSWER: {' | '.join(literals)}",))
+
+
+def _lark(source: str, param: str) -> str:
+    """A grammar in Lark; one in GBNF is rewritten."""
+    if len(source) > LONGEST:
+        raise _unusable(param, f"has {len(source)} characters, more than {LONGEST}")
+    if "::=" in source:
+        try:
+            source = any_to_lark(source)
+        except Exception as error:  # it raises whatever a faulty grammar leads it into
+            raise _unusable(param, f"is not GBNF: {' '.join(str(error).split())}") from error
+    for what in (_SAMPLING, _TOKEN_IDS):
+        if found := what.search(source):
+            raise _unusable(param, f"uses {found[1][:40]!r}, which is not supported here")
+    return source
+
+
+def _unusable(param: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{param} {what}.", param=param, code=UNSUPPORTED)
