@@ -1,6 +1,7 @@
 """Composition root: from settings to an application that is ready to be run."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
 from server.chat.service import ChatService, ServedModel
-from server.config import Settings
+from server.config import ServerSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
+from server.files import FileStore
+from server.limits import Allowances, Limits
 from server.loading import StartError
 from server.metrics import (
     AnswerMetrics,
@@ -27,6 +30,7 @@ from server.metrics import (
     StoreReading,
 )
 from server.session import SessionManager, SnapshotStore
+from server.telemetry import TelemetryError, open_tracing
 
 __all__ = ["App", "StartError", "build"]
 
@@ -57,12 +61,18 @@ class App:
             async with self.running():
                 yield
 
-        return build_api(self.context, self.settings.server, lifespan)
+        return build_api(
+            self.context,
+            self.settings.server,
+            lifespan,
+            max_file_bytes=int(self.settings.files.max_file_bytes),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
         self.catalogue.start()
+        self.context.batches.start()
         try:
             yield
         finally:
@@ -71,11 +81,15 @@ class App:
     async def stop(self, *, grace_s: float) -> None:
         """Refuse new answers, let running ones go on for `grace_s`, then end them with an error."""
         self.context.stopping = True
+        await self.context.batches.stop()
         for _ in range(int(grace_s / _POLL_S)):
             if not self.catalogue.in_flight:
                 break
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
+        self.context.files.close()
+        if self.context.tracing is not None:
+            await asyncio.to_thread(self.context.tracing.close)
 
 
 def build(settings: Settings, progress: Progress = lambda done, total: None) -> App:
@@ -83,14 +97,16 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
 
     Raises StartError, with nothing left running.
     """
-    metrics = Metrics()
+    metrics, allowances = Metrics(), Allowances(_limits(settings.server))
     try:
-        offers = loading.offers(settings, metrics.steps)
+        tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
+        trace = tracing.answer if tracing is not None else lambda: None
+        offers = loading.offers(settings, metrics.steps, allowances, trace)
         first = offers[0].load(None, progress)
-    except loading.UNUSABLE as error:
+    except (*loading.UNUSABLE, TelemetryError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
-    observers = {offer.id: metrics.answers(offer.id) for offer in offers}
+    observers = {offer.id: metrics.answers(offer.id, offer.engine_id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
@@ -98,13 +114,17 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
-    metrics.read = partial(_reading, catalogue, store)
     context = Context(
         catalogue,
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        allowances=allowances,
+        tracing=tracing,
+        files=FileStore(max_bytes=int(settings.files.max_bytes)),
+        batches_together=settings.engine.max_slots,
     )
+    metrics.read = partial(_reading, context, store)
     return App(settings, context)
 
 
@@ -127,8 +147,17 @@ def _service(
     )
 
 
-def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
+def _limits(settings: ServerSettings) -> Limits:
+    return Limits(
+        settings.max_concurrent_per_key,
+        settings.requests_per_minute_per_key,
+        settings.tokens_per_minute_per_key,
+    )
+
+
+def _reading(context: Context, store: SnapshotStore) -> Reading:
     """What the gauges show now."""
+    catalogue = context.catalogue
     models = [offer.model for offer in catalogue.offers]
     return Reading(
         [ModelReading(model.id, model.spec.generation, model.dtype) for model in models],
@@ -137,4 +166,5 @@ def _reading(catalogue: Catalogue, store: SnapshotStore) -> Reading:
             for id, engine in catalogue.engines.items()
         ],
         [StoreReading("memory", len(store), store.nbytes, store.evicted)],
+        context.batches.counts(),
     )

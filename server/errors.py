@@ -39,3 +39,12 @@ class ModelUnavailable(Overloaded):
 
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
+
+
+class TimeUp(AnswerFailed):
+    """The time of a request was up before it was answered; later it may be enough."""
+
+
+def busy() -> Overloaded:
+    """Slots and queue are full."""
+    return Overloaded("the server is busy: its slots and its queue are full", retry_after_s=1)

@@ -17,9 +17,9 @@ from server.chat.catalogue import Offer, Progress, Runtime
 from server.chat.service import ServedModel
 from server.chat.template import TemplateError, find_template
 from server.config import AdapterSettings, AnyModel, EngineSettings, Settings
-from server.engine.client import EngineClient
+from server.engine.client import EngineClient, Trace
 from server.engine.engine import Engine
-from server.engine.observer import StepObserver
+from server.engine.observer import Meter, StepObserver
 from server.engine.snapshot import Snapshot
 from server.hub import HubError, find, size_text
 
@@ -45,10 +45,16 @@ class _Source:
     weights_nbytes: int
 
 
-def offers(settings: Settings, watch: Watch = lambda id: None) -> list[Offer]:
+def offers(
+    settings: Settings,
+    watch: Watch = lambda id: None,
+    meter: Meter | None = None,
+    trace: Trace = lambda: None,
+) -> list[Offer]:
     """Everything the settings name, the model of [model] first; nothing is loaded yet.
 
-    watch: gives what is told of the steps of a model's engine, by the model's id.
+    watch: gives what is told of the steps of a model's engine, by the model's id. meter: of
+    every caller's tokens. trace: see EngineClient.
     Raises StartError, or one of UNUSABLE.
     """
     entries = (settings.model, *settings.models)
@@ -58,7 +64,7 @@ def offers(settings: Settings, watch: Watch = lambda id: None) -> list[Offer]:
     sources = [_source(entry, backend) for entry in entries]
     # Threads are the process's, so that they are what the largest model wants.
     backend.fit(max(source.served.spec.parameters for source in sources))
-    maker = _Maker(replace(backend, adapts=False), settings.engine, watch)
+    maker = _Maker(replace(backend, adapts=False), settings.engine, watch, meter, trace)
     found = [maker.offer(source) for source in sources]
     found += [maker.adapted(_base(sources, adapter), adapter) for adapter in settings.adapters]
     _check_ids([offer.id for offer in found])
@@ -118,6 +124,8 @@ class _Maker:
     backend: Backend
     engine: EngineSettings
     watch: Watch
+    meter: Meter | None
+    trace: Trace
 
     def offer(self, source: _Source, adapter: Adapter | None = None) -> Offer:
         """Of a model, or of what it becomes with an adapter merged into it."""
@@ -175,10 +183,17 @@ class _Maker:
             model,
             max_slots=self.engine.max_slots,
             prefill_chunk=self.engine.prefill_chunk,
+            max_wait_s=self.engine.max_wait_s,
             forbidden_ids=served.tokenizer.padding_ids(model.spec.vocab_size),
         )
         capacity = self.engine.max_slots + self.engine.max_queue
-        return EngineClient(engine, capacity=capacity, observer=self.watch(served.id))
+        return EngineClient(
+            engine,
+            capacity=capacity,
+            observer=self.watch(served.id),
+            meter=self.meter,
+            trace=self.trace,
+        )
 
 
 def _beginning(adapter: Adapter, model: Model) -> Snapshot:

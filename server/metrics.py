@@ -5,8 +5,9 @@ loop; gauges are read when someone asks for them. A label `model` is the id of a
 and never what a client wrote.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client import (
     CollectorRegistry,
@@ -63,47 +64,79 @@ class StoreReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the gauges show."""
+    """What the gauges show; batches: how many have each status."""
 
     models: Sequence[ModelReading] = ()
     engines: Sequence[EngineReading] = ()
     stores: Sequence[StoreReading] = ()
+    batches: Mapping[str, int] = field(default_factory=dict)
+
+
+class Pace:
+    """How long an engine takes for a token of a prompt, by all its steps that read prompts."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._tokens = 0
+
+    def step_taken(self, seconds: float, sequences: int, tokens: int) -> None:
+        if tokens > sequences:
+            self._seconds += seconds
+            self._tokens += tokens
+
+    def seconds(self, tokens: int) -> float:
+        """An estimate for so many tokens; 0 while no prompt was read."""
+        return self._seconds / self._tokens * tokens if self._tokens else 0.0
 
 
 class StepMetrics:
     """Counts the steps of one engine."""
 
-    def __init__(self, seconds: Histogram, sequences: Histogram, tokens: Histogram) -> None:
+    def __init__(
+        self, seconds: Histogram, sequences: Histogram, tokens: Histogram, pace: Pace
+    ) -> None:
         self._seconds, self._sequences, self._tokens = seconds, sequences, tokens
+        self._pace = pace
 
     def step_taken(self, seconds: float, sequences: int, tokens: int) -> None:
         self._seconds.observe(seconds)
         self._sequences.observe(sequences)
         self._tokens.observe(tokens)
+        self._pace.step_taken(seconds, sequences, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _AnswerCounts:
+    """Of all models."""
+
+    prompts: Counter
+    generated: Counter
+    answers: Counter
+    saved: Counter
+    waited: Histogram
+    first: Histogram
+    between: Histogram
 
 
 class AnswerMetrics:
     """Counts the answers of one model; all its series are there from the start, at 0."""
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        prompts: Counter,
-        generated: Counter,
-        answers: Counter,
-        first: Histogram,
-        between: Histogram,
-    ) -> None:
-        self._computed = prompts.labels(model, "computed")
-        self._cached = prompts.labels(model, "cached")
-        self._generated = generated.labels(model)
-        self._ends = {reason: answers.labels(model, reason) for reason in REASONS}
-        self._first, self._between = first.labels(model), between.labels(model)
+    def __init__(self, model: str, counts: _AnswerCounts, pace: Pace) -> None:
+        self._computed = counts.prompts.labels(model, "computed")
+        self._cached = counts.prompts.labels(model, "cached")
+        self._generated = counts.generated.labels(model)
+        self._ends = {reason: counts.answers.labels(model, reason) for reason in REASONS}
+        self._saved, self._waited = counts.saved.labels(model), counts.waited.labels(model)
+        self._pace = pace
+        self._first, self._between = counts.first.labels(model), counts.between.labels(model)
 
     def admitted(self, computed: int, cached: int) -> None:
         self._computed.inc(computed)
         self._cached.inc(cached)
+        self._saved.inc(self._pace.seconds(cached))
+
+    def started(self, seconds: float) -> None:
+        self._waited.observe(seconds)
 
     def first_token(self, seconds: float) -> None:
         self._generated.inc()
@@ -123,6 +156,7 @@ class Metrics:
     def __init__(self) -> None:
         self.read: Callable[[], Reading] = Reading
         self._registry = CollectorRegistry()
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._count_http()
         self._count_answers()
         self._count_steps()
@@ -138,15 +172,18 @@ class Metrics:
         self._request_s = self._histogram(name, "HTTP requests to their end", _REQUEST_S, "route")
 
     def _count_answers(self) -> None:
-        self._answers = self._counter(
-            "answers", "Answers that have ended", "model", "finish_reason"
+        saved = "Time that kept states have saved, an estimate"
+        self._answers = _AnswerCounts(
+            prompts=self._counter("prompt_tokens", "Tokens of prompts", "model", "kind"),
+            generated=self._counter("generated_tokens", "Sampled tokens", "model"),
+            answers=self._counter("answers", "Answers that have ended", "model", "finish_reason"),
+            saved=self._counter("prefill_saved_seconds", saved, "model"),
+            waited=self._histogram("queue_seconds", "Admission to slot", _FIRST_S),
+            first=self._histogram(
+                "time_to_first_token_seconds", "Admission to first token", _FIRST_S
+            ),
+            between=self._histogram("inter_token_latency_seconds", "Token to next token", _STEP_S),
         )
-        self._prompts = self._counter("prompt_tokens", "Tokens of prompts", "model", "kind")
-        self._generated = self._counter("generated_tokens", "Sampled tokens", "model")
-        name = "time_to_first_token_seconds"
-        self._first = self._histogram(name, "Admission to first token", _FIRST_S)
-        name = "inter_token_latency_seconds"
-        self._between = self._histogram(name, "Token to next token", _STEP_S)
 
     def _count_steps(self) -> None:
         self._steps = (
@@ -165,20 +202,14 @@ class Metrics:
             name, text, [label], namespace=_PREFIX, registry=self._registry, buckets=bounds
         )
 
-    def answers(self, model: str) -> AnswerMetrics:
-        """What counts the answers of a configured model."""
-        return AnswerMetrics(
-            model,
-            prompts=self._prompts,
-            generated=self._generated,
-            answers=self._answers,
-            first=self._first,
-            between=self._between,
-        )
+    def answers(self, model: str, engine: str | None = None) -> AnswerMetrics:
+        """What counts the answers of a configured model, which another's engine may compute."""
+        return AnswerMetrics(model, self._answers, self._paces[engine or model])
 
     def steps(self, model: str) -> StepMetrics:
         """What counts the steps of the engine that a configured model has."""
-        return StepMetrics(*(histogram.labels(model) for histogram in self._steps))
+        seconds, sequences, tokens = (histogram.labels(model) for histogram in self._steps)
+        return StepMetrics(seconds, sequences, tokens, self._paces[model])
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request has ended; `route` is an address as it is documented."""
@@ -230,6 +261,7 @@ class _Gauges(Collector):
         yield _gauge("snapshots", "Kept snapshots", "tier", kept)
         yield _gauge("snapshot_bytes", "Bytes of kept snapshots", "tier", nbytes)
         yield _evictions(stores)
+        yield _gauge("batches", "Batches", "status", list(reading.batches.items()))
 
 
 def _info(models: Sequence[ModelReading]) -> Metric:

@@ -92,16 +92,21 @@ class ByteTokenizer:
         return list(range(len(self._table), model_vocab))
 
 
-class WritingModel(CountingModel):
-    """Writes `script` after every colon, and so after a header; None writes random letters.
+TOKENIZER = ByteTokenizer()
 
-    wkv[0,b,0,0,1] counts the tokens since the last colon. Needs a ByteTokenizer. `fed` has all
-    ids in the order in which they were fed.
+
+class WritingModel(CountingModel):
+    """Writes `script` after every `mark`, and so after a header; None writes random letters.
+
+    wkv[0,b,0,0,1] counts the tokens since the last mark, and [2] those of a mark that has begun,
+    of which no part but the whole may begin like it. Needs a ByteTokenizer. `fed` has all ids in
+    the order in which they were fed.
     """
 
-    def __init__(self, script: str | None, fail_on: int | None = None) -> None:
+    def __init__(self, script: str | None, fail_on: int | None = None, mark: str = ":") -> None:
         super().__init__(vocab_size=257, fail_on=fail_on)
         self.script = script
+        self._mark = TOKENIZER.encode(mark)
         self.fed: list[int] = []
 
     def forward(
@@ -109,12 +114,15 @@ class WritingModel(CountingModel):
     ) -> Tensor:
         super().forward(tokens, lengths, state)
         self.fed += tokens.tolist()
-        since = state.wkv[0, :, 0, 0, 1]
+        since, begun = state.wkv[0, :, 0, 0, 1], state.wkv[0, :, 0, 0, 2]
         counts: list[list[int]] = []
         for row, part in enumerate(tokens.split(list(lengths))):
             counts.append([])
             for token in part.tolist():
-                since[row] = 0 if token == ord(":") + 1 else since[row] + 1
+                goes_on = token == self._mark[int(begun[row])]
+                begun[row] = begun[row] + 1 if goes_on else token == self._mark[0]
+                whole = begun[row] == len(self._mark)
+                since[row], begun[row] = (0, 0) if whole else (since[row] + 1, begun[row])
                 counts[-1].append(int(since[row]))
         shown = [count for row in counts for count in (row if every else row[-1:])]
         return torch.stack([self._logits(count) for count in shown])

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from server.api.context import Context
 from server.api.errors import RETRY_AFTER_S, Stopping
+from server.api.priority import is_inside
 from server.api.streams import PING_S, EventStream, while_connected
 from server.chat.service import ChatService
 
@@ -44,7 +45,7 @@ async def answer_whole(
     request: Request, turn: Turn[Any], seconds: float, whole: Coroutine[Any, Any, T]
 ) -> T:
     """The result of `whole`; the turn ends with it, with its client, or after `seconds` (0: no)."""
-    end = _limited(turn, seconds)
+    end = _limited(request, turn, seconds)
     try:
         return await while_connected(request.receive, whole)
     finally:
@@ -58,7 +59,7 @@ async def answer_stream(
     frames: Callable[[AsyncIterator[E]], AsyncGenerator[bytes]],
 ) -> EventStream:
     """The same as a stream, once there is something to send or an error to raise."""
-    end = _limited(turn, seconds)
+    end = _limited(request, turn, seconds)
     try:
         events = await while_connected(request.receive, _begun(turn.events()))
     except BaseException:
@@ -67,9 +68,12 @@ async def answer_stream(
     return EventStream(frames(events), on_end=end)
 
 
-def _limited(turn: Turn[Any], seconds: float) -> Callable[[], None]:
-    """Lets the turn go on for `seconds` at most; what is returned ends it before."""
-    if not seconds:
+def _limited(request: Request, turn: Turn[Any], seconds: float) -> Callable[[], None]:
+    """Lets the turn go on for `seconds` at most; what is returned ends it before.
+
+    What belongs to a batch may have to wait for longer, and the batch has a limit of its own.
+    """
+    if not seconds or is_inside(request):
         return turn.cancel
     timer = asyncio.get_running_loop().call_later(seconds, turn.cancel)
 

@@ -8,48 +8,92 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import StatelessLifespan
 
 from server import __version__
-from server.api import chat, completions, health, metrics, models, tokenizer
+from server.api import (
+    batches,
+    chat,
+    completions,
+    embeddings,
+    files,
+    health,
+    metrics,
+    models,
+    reference,
+    tokenizer,
+)
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.errors import HANDLERS, ErrorBody
+from server.api.hosts import KnownHosts, watches_hosts
+from server.api.inside import Inside
+from server.api.limits import HEADERS, RateLimits
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
+from server.api.traces import Traced
 from server.config import ServerSettings
-from server.metrics import Metrics
+
+_PARTS = (
+    chat,
+    completions,
+    embeddings,
+    files,
+    batches,
+    models,
+    tokenizer,
+    health,
+    metrics,
+    reference,
+)
+_FORM_BYTES = 8192  # of an upload, beside the file
 
 
 def build_api(
     context: Context,
     settings: ServerSettings,
     lifespan: StatelessLifespan[FastAPI] | None = None,
+    *,
+    max_file_bytes: int = 0,
 ) -> FastAPI:
     """The application for `context`; whoever passes no lifespan starts the engine elsewhere."""
     api = FastAPI(
         title="rwkv-server",
         version=__version__,
         lifespan=lifespan,
-        middleware=_middleware(settings, context.metrics),
+        middleware=_middleware(settings, context, max_file_bytes),
         exception_handlers=HANDLERS,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
-        # The usual pages load their scripts from elsewhere, which a private server must not do.
+        # The usual pages load their scripts from elsewhere; `reference` is a page that does not.
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     api.state.context = context
-    for part in (chat, completions, models, tokenizer, health, metrics):
+    api.state.origins = frozenset(settings.cors_origins)
+    context.batches.call = Inside(api)
+    for part in _PARTS:
         api.include_router(part.router)
     return api
 
 
-def _middleware(settings: ServerSettings, counts: Metrics) -> Sequence[Middleware]:
+def _middleware(
+    settings: ServerSettings, context: Context, max_file_bytes: int
+) -> Sequence[Middleware]:
+    larger = {files.router.prefix: max_file_bytes + _FORM_BYTES}
     return [
         Middleware(RequestIds),
-        Middleware(metrics.Counted, metrics=counts),
+        Middleware(metrics.Counted, metrics=context.metrics),
+        *([] if context.tracing is None else [Middleware(Traced, tracing=context.tracing)]),
+        *_hosts(settings),
         *_cors(settings.cors_origins),
         Middleware(LastResort),
         Middleware(Authentication, keys=KeyRing(settings.api_keys)),
-        Middleware(BodyLimit, limit=int(settings.max_body_bytes)),
+        Middleware(RateLimits, allowances=context.allowances),
+        Middleware(BodyLimit, limit=int(settings.max_body_bytes), larger=larger),
     ]
+
+
+def _hosts(settings: ServerSettings) -> list[Middleware]:
+    if not watches_hosts(settings):
+        return []
+    return [Middleware(KnownHosts, names=settings.allowed_hosts)]
 
 
 def _cors(origins: Sequence[str]) -> list[Middleware]:
@@ -60,6 +104,6 @@ def _cors(origins: Sequence[str]) -> list[Middleware]:
         allow_origins=origins,
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["*"],
-        expose_headers=[REQUEST_ID, "retry-after"],
+        expose_headers=[REQUEST_ID, "retry-after", *HEADERS],
     )
     return [cors]

@@ -10,6 +10,7 @@ from server.api.chat_request import ChatCompletionRequest
 from server.api.chat_stream import ChunkWriter, chunks
 from server.api.chat_turn import turn_request
 from server.api.context import Served
+from server.api.priority import priority_of
 from server.api.streams import framed
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -29,13 +30,16 @@ async def create_chat_completion(
         caller=request.state.caller,
         vocab_size=model.spec.vocab_size,
         thinks=model.template.thinks,
+        priority=priority_of(request, body.priority),
     )
     turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
     if not body.stream:
-        whole = whole_answer(turn, head(model), choices, token_bytes)
+        whole = whole_answer(turn, head(model), choices, token_bytes, legacy=body.legacy)
         return await answer_whole(request, turn, seconds, whole)
-    writer = ChunkWriter(head(model), include_usage=body.wants_usage, token_bytes=token_bytes)
+    writer = ChunkWriter(
+        head(model), include_usage=body.wants_usage, token_bytes=token_bytes, legacy=body.legacy
+    )
 
     def frames(events: AsyncIterator[TurnEvent]) -> AsyncGenerator[bytes]:
         return framed(chunks(turn, events, writer, choices))

@@ -12,10 +12,17 @@ from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.service import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, EndReason, ReasoningDelta, TextDelta
+from server.chat.types import (
+    ChoiceEnd,
+    EndReason,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    TurnEvent,
+)
 
 SERVICE_TIER: Literal["default"] = "default"
-WireReason = Literal["stop", "length", "tool_calls"]
+WireReason = Literal["stop", "length", "tool_calls", "function_call"]
 # A time limit ends an answer early just as a length limit does.
 REASONS: Mapping[EndReason, WireReason] = {
     "stop": "stop",
@@ -51,26 +58,46 @@ class Usage(BaseModel):
     completion_tokens_details: CompletionDetails
 
 
+class FunctionCall(BaseModel):
+    """arguments: JSON as a string."""
+
+    name: str
+    arguments: str
+
+
+class MessageToolCall(BaseModel):
+    """A call that the message makes."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+def _absent(value: Any) -> bool:
+    return value is None
+
+
 class AnswerMessage(BaseModel):
-    """The model's message."""
+    """The model's message. content: null where it only calls.
+
+    reasoning_content: what it thought before. function_call: a call that was asked for in the
+    older form. Keys that say nothing are left out.
+    """
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] = []
-
-
-class ThoughtfulMessage(AnswerMessage):
-    """A message the model thought about before it wrote it."""
-
-    reasoning_content: str
+    reasoning_content: Annotated[str | None, Field(exclude_if=_absent)] = None
+    tool_calls: Annotated[list[MessageToolCall] | None, Field(exclude_if=_absent)] = None
+    function_call: Annotated[FunctionCall | None, Field(exclude_if=_absent)] = None
 
 
 class Choice(BaseModel):
     """One of the answers to a prompt."""
 
     index: int
-    message: ThoughtfulMessage | AnswerMessage
+    message: AnswerMessage
     logprobs: ChatLogprobs | None = None
     finish_reason: WireReason
 
@@ -130,26 +157,59 @@ def usage(turn: Counted, ends: Iterable[ChoiceEnd]) -> Usage:
     )
 
 
+@dataclass
+class _Collected:
+    """The events of one choice, put together."""
+
+    text: str = ""
+    thought: str = ""
+    tokens: list[TextToken] = field(default_factory=list)
+    calls: list[MessageToolCall] = field(default_factory=list)
+    end: ChoiceEnd | None = None
+
+    def add(self, event: TurnEvent) -> None:
+        match event:
+            case TextDelta(_, text, written):
+                self.text += text
+                self.tokens += written
+            case ReasoningDelta(_, text):
+                self.thought += text
+            case ToolCallDelta(id=str(id), name=str(name)):
+                function = FunctionCall(name=name, arguments=event.arguments)
+                self.calls.append(MessageToolCall(id=id, function=function))
+            case ToolCallDelta():
+                self.calls[event.index].function.arguments += event.arguments
+            case ChoiceEnd():
+                self.end = event
+
+    def message(self, *, legacy: bool) -> AnswerMessage:
+        found = AnswerMessage(
+            content=self.text or (None if self.calls else ""),
+            reasoning_content=self.thought or None,
+        )
+        if legacy and self.calls:
+            found.function_call = self.calls[0].function
+        elif self.calls:
+            found.tool_calls = self.calls
+        return found
+
+
 async def whole_answer(
-    turn: Turn, head: Head, choices: int, token_bytes: TokenBytes | None = None
+    turn: Turn,
+    head: Head,
+    choices: int,
+    token_bytes: TokenBytes | None = None,
+    *,
+    legacy: bool = False,
 ) -> ChatCompletion:
     """Waits for the end of every choice. Raises AnswerFailed.
 
-    token_bytes: given where likelihoods were asked for.
+    token_bytes: given where likelihoods were asked for. legacy: calls in the older form.
     """
-    texts = [""] * choices
-    tokens: list[list[TextToken]] = [[] for _ in range(choices)]
-    thoughts = [""] * choices
-    ends: dict[int, ChoiceEnd] = {}
+    found = [_Collected() for _ in range(choices)]
     async for event in turn.events():
-        match event:
-            case TextDelta(choice, text, written):
-                texts[choice] += text
-                tokens[choice] += written
-            case ReasoningDelta(choice, text):
-                thoughts[choice] += text
-            case ChoiceEnd(choice):
-                ends[choice] = event
+        found[event.choice].add(event)
+    ends = [one.end for one in found if one.end is not None]
     return ChatCompletion(
         id=head.id,
         created=head.created,
@@ -157,18 +217,19 @@ async def whole_answer(
         choices=[
             Choice(
                 index=i,
-                message=_message(texts[i], thoughts[i]),
-                logprobs=None if token_bytes is None else chat_logprobs(tokens[i], token_bytes),
-                finish_reason=REASONS[ends[i].reason],
+                message=one.message(legacy=legacy),
+                logprobs=None if token_bytes is None else chat_logprobs(one.tokens, token_bytes),
+                finish_reason=finish_reason(end, legacy=legacy),
             )
-            for i in range(choices)
+            for i, (one, end) in enumerate(zip(found, ends, strict=True))
         ],
-        usage=usage(turn, ends.values()),
+        usage=usage(turn, ends),
         system_fingerprint=head.system_fingerprint,
     )
 
 
-def _message(text: str, thought: str) -> AnswerMessage:
-    if thought:
-        return ThoughtfulMessage(content=text, reasoning_content=thought)
-    return AnswerMessage(content=text)
+def finish_reason(end: ChoiceEnd, *, legacy: bool) -> WireReason:
+    """A call is `tool_calls` also where the request named it, as the specification has it."""
+    if end.reason == "tool_calls" and legacy:
+        return "function_call"
+    return REASONS[end.reason]

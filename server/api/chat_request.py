@@ -8,34 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from server.api.chat_message import ChatMessage
 from server.api.constraint import ConstraintFields
 from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.priority import Priority
 from server.api.sampling import SamplingFields
-
-
-class TextPart(Wire):
-    """A piece of a message's text."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(Wire):
-    """One message; `name` and what assistants' messages carry beside their text is ignored."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    tool_calls: Annotated[Any, Refused(neutral=([],))] = None
-    function_call: Annotated[Any, Refused()] = None
-    audio: Annotated[Any, Refused()] = None
-    content: str | Annotated[ListOf[TextPart], Field(min_length=1)]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The content as one string, parts joined by a line feed."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
+from server.api.tool_fields import ToolFields
 
 
 class TemplateOptions(Wire):
@@ -56,7 +34,7 @@ class ThinkingFields(Wire):
     chat_template_kwargs: TemplateOptions | None = None
 
 
-class HonouredFields(ThinkingFields, ConstraintFields, SamplingFields):
+class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -65,6 +43,7 @@ class HonouredFields(ThinkingFields, ConstraintFields, SamplingFields):
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessFields(Wire):
@@ -87,17 +66,12 @@ class MeaninglessFields(Wire):
     prompt_cache_retention: str | None = None
     prompt_cache_options: dict[str, Any] | None = None
     safety_identifier: str | None = None
-    parallel_tool_calls: bool | None = None
     prediction: dict[str, Any] | None = None
 
 
 class RefusedFields(Wire):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
-    tools: Annotated[Any, Refused(neutral=([],))] = None
-    tool_choice: Annotated[Any, Refused(neutral=("none", "auto"))] = None
-    functions: Annotated[Any, Refused()] = None
-    function_call: Annotated[Any, Refused()] = None
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
     audio: Annotated[Any, Refused()] = None
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None

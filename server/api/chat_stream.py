@@ -8,12 +8,12 @@ other chunks say `usage: null`.
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
-from server.api.chat_answer import REASONS, SERVICE_TIER, Head, WireReason, usage
+from server.api.chat_answer import SERVICE_TIER, Head, WireReason, finish_reason, usage
 from server.api.logprobs import chat_logprobs
 from server.api.streams import frame
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
-from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent
+from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
 
 async def chunks(
@@ -29,20 +29,31 @@ async def chunks(
                 yield writer.text(event)
             case ReasoningDelta(choice, text):
                 yield writer.reasoning(choice, text)
-            case ChoiceEnd(choice, reason):
+            case ToolCallDelta():
+                yield writer.call(event)
+            case ChoiceEnd():
                 ends.append(event)
-                yield writer.end(choice, REASONS[reason])
+                yield writer.end(event)
     if writer.include_usage:
         yield writer.usage(turn, ends)
 
 
 class ChunkWriter:
-    """Writes the chunks of one answer; token_bytes: given where likelihoods were asked for."""
+    """Writes the chunks of one answer.
+
+    token_bytes: given where likelihoods were asked for. legacy: calls in the older form.
+    """
 
     def __init__(
-        self, head: Head, *, include_usage: bool, token_bytes: TokenBytes | None = None
+        self,
+        head: Head,
+        *,
+        include_usage: bool,
+        token_bytes: TokenBytes | None = None,
+        legacy: bool = False,
     ) -> None:
         self.include_usage = include_usage
+        self._legacy = legacy
         self._token_bytes = token_bytes
         self._common = {
             "id": head.id,
@@ -65,8 +76,18 @@ class ChunkWriter:
     def reasoning(self, choice: int, text: str) -> bytes:
         return self._choice(choice, {"reasoning_content": text})
 
-    def end(self, choice: int, reason: WireReason) -> bytes:
-        return self._choice(choice, {}, reason)
+    def call(self, event: ToolCallDelta) -> bytes:
+        first = event.name is not None
+        function = {"name": event.name} if first else {}
+        function["arguments"] = event.arguments
+        if self._legacy:
+            return self._choice(event.choice, {"function_call": function})
+        begun = {"id": event.id, "type": "function"} if first else {}
+        call = {"index": event.index, **begun, "function": function}
+        return self._choice(event.choice, {"tool_calls": [call]})
+
+    def end(self, end: ChoiceEnd) -> bytes:
+        return self._choice(end.choice, {}, finish_reason(end, legacy=self._legacy))
 
     def usage(self, turn: Turn, ends: list[ChoiceEnd]) -> bytes:
         used = usage(turn, ends).model_dump()

@@ -1,12 +1,14 @@
 """From the body of a chat completion request to the turn it asks for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from server.api.chat_request import ChatCompletionRequest, ChatMessage, ThinkingFields
+from server.api.chat_message import conversation
+from server.api.chat_request import ChatCompletionRequest, ThinkingFields
 from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
-from server.chat.types import Message, Role, Thinking, TurnRequest
+from server.api.tool_fields import asked_choice, asked_tools
+from server.chat.types import Thinking, TurnRequest
 from server.errors import InvalidRequest
 
 _ENABLE = "chat_template_kwargs.enable_thinking"
@@ -22,13 +24,15 @@ _EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool
+    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool, priority: int = 0
 ) -> TurnRequest:
     """What the chat service is asked.
 
-    Raises InvalidRequest for ids outside the vocabulary, for answers that are to be two things,
-    and where the model does not think, for a wish that it should.
+    Raises InvalidRequest for ids outside the vocabulary, for tools and results that do not fit
+    together, for answers that are to be two things, and where the model does not think, for a
+    wish that it should.
     """
+    tools = asked_tools(body)
     return TurnRequest(
         caller=caller,
         messages=conversation(body.messages),
@@ -39,18 +43,13 @@ def turn_request(
         sampling=sampling_options(body, vocab_size),
         thinking=asked_thinking(body, thinks=thinks),
         logprobs=_logprobs(body),
+        tools=tools,
+        tool_choice=asked_choice(body, tools),
+        # The older form has a place for one call only.
+        parallel_tool_calls=body.parallel_tool_calls is not False and not body.legacy,
         constraint=asked_constraint(body),
+        priority=priority,
     )
-
-
-def conversation(messages: Iterable[ChatMessage]) -> tuple[Message, ...]:
-    """The messages as templates know them."""
-    return tuple(map(_message, messages))
-
-
-def _message(message: ChatMessage) -> Message:
-    role: Role = "system" if message.role == "developer" else message.role
-    return Message(role, message.text)
 
 
 def _max_tokens(body: ChatCompletionRequest) -> int | None:

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field
 
 from server.api.constraint import ConstraintFields, asked_constraint
-from server.api.fields import UNSUPPORTED, ListOf, Refused, Whole, Wire
+from server.api.fields import UNSUPPORTED, Refused, Whole, Wire
+from server.api.priority import Priority
+from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
     SamplingFields,
-    check_ids,
     sampling_options,
     stop_strings,
     stop_token_ids,
@@ -17,26 +18,6 @@ from server.chat.completion import CompletionRequest
 from server.errors import InvalidRequest
 
 _MAX_TOKENS = 16  # OpenAI's default
-_PROMPTS = 2048
-
-Ids = Annotated[ListOf[Whole], Field(min_length=1)]
-
-
-def _form(prompt: Any) -> str:
-    """Which form of a prompt is meant, by its first part, so that a fault is told of that form."""
-    if not isinstance(prompt, list):
-        return "text"
-    first = prompt[0] if prompt else None
-    return "texts" if isinstance(first, str) else "lists" if isinstance(first, list) else "ids"
-
-
-Prompt = Annotated[
-    Annotated[str, Tag("text")]
-    | Annotated[ListOf[str], Field(max_length=_PROMPTS), Tag("texts")]
-    | Annotated[Ids, Tag("ids")]
-    | Annotated[ListOf[Ids], Field(max_length=_PROMPTS), Tag("lists")],
-    Discriminator(_form),
-]
 
 
 class HonouredCompletionFields(ConstraintFields, SamplingFields):
@@ -50,6 +31,7 @@ class HonouredCompletionFields(ConstraintFields, SamplingFields):
     logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
     ignore_eos: bool | None = None
     return_token_ids: bool | None = None
+    priority: Priority | None = None
 
 
 class MeaninglessCompletionFields(Wire):
@@ -79,7 +61,9 @@ class CompletionBody(
     """A raw completion request."""
 
 
-def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) -> CompletionRequest:
+def completion_request(
+    body: CompletionBody, *, caller: str, vocab_size: int, priority: int = 0
+) -> CompletionRequest:
     """What the service is asked. Raises InvalidRequest for ids outside the vocabulary."""
     choices = body.n or 1
     if body.best_of is not None and body.best_of != choices:
@@ -91,7 +75,7 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         )
     return CompletionRequest(
         caller=caller,
-        prompts=_prompts(body, vocab_size),
+        prompts=prompts(body.prompt, "prompt", vocab_size),
         choices=choices,
         max_tokens=_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
         stop=stop_strings(body),
@@ -101,22 +85,5 @@ def completion_request(body: CompletionBody, *, caller: str, vocab_size: int) ->
         logprobs=body.logprobs,
         echo=bool(body.echo),
         constraint=asked_constraint(body),
+        priority=priority,
     )
-
-
-def _prompts(body: CompletionBody, vocab_size: int) -> tuple[str | tuple[int, ...], ...]:
-    if isinstance(body.prompt, str):
-        return (body.prompt,)
-    prompts: list[str | tuple[int, ...]] = []
-    ids: list[int] = []
-    given: list[str | int | list[int]] = [*body.prompt]
-    for number, item in enumerate(given):
-        if isinstance(item, str):
-            prompts.append(item)
-        elif isinstance(item, int):
-            ids.append(item)
-        else:
-            check_ids(item, f"prompt.{number}", vocab_size)
-            prompts.append(tuple(item))
-    check_ids(ids, "prompt", vocab_size)
-    return (*prompts, *([tuple(ids)] if ids else []))

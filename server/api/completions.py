@@ -6,6 +6,7 @@ from server.api.answers import STREAMED, answer_stream, answer_whole, find_servi
 from server.api.completion_answer import CompletionWriter, TextCompletion
 from server.api.completion_request import CompletionBody, completion_request
 from server.api.context import Served
+from server.api.priority import priority_of
 from server.api.streams import framed
 from server.api.strict_json import JsonRoute
 
@@ -19,7 +20,12 @@ async def create_completion(
     """Continues texts or token ids, without a chat template."""
     service = await find_service(context, body.model)
     model, seconds = service.model, context.request_timeout_s
-    asked = completion_request(body, caller=request.state.caller, vocab_size=model.spec.vocab_size)
+    asked = completion_request(
+        body,
+        caller=request.state.caller,
+        vocab_size=model.spec.vocab_size,
+        priority=priority_of(request, body.priority),
+    )
     completion = await service.completions.start(asked)
     writer = CompletionWriter(body, completion, model)
     if not body.stream:

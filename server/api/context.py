@@ -1,12 +1,18 @@
 """What every route works with."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from server.batches import Batches
 from server.chat.catalogue import Catalogue
+from server.files import FileStore
+from server.limits import Allowances, Limits
 from server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from server.telemetry.spans import Tracing
 
 
 @dataclass(slots=True)
@@ -21,6 +27,14 @@ class Context:
     request_timeout_s: float = 0.0
     stopping: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    files: FileStore = field(default_factory=FileStore)
+    batches: Batches = field(init=False)
+    batches_together: int = 1
+    tracing: "Tracing | None" = None
+    allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
+
+    def __post_init__(self) -> None:
+        self.batches = Batches(self.files, together=self.batches_together)
 
     @property
     def ready(self) -> bool:

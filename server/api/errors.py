@@ -21,6 +21,7 @@ from server.errors import (
     NotFound,
     Overloaded,
     RequestError,
+    TimeUp,
 )
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ _STATUS = {
     Stopping: 503,
     ModelUnavailable: 503,
     Overloaded: 429,
+    TimeUp: 503,
 }
 _TYPES = {429: BUSY_ERROR}
 
@@ -119,6 +121,8 @@ def _status(error: RequestError) -> int:
 def _headers(error: RequestError) -> Mapping[str, str]:
     if isinstance(error, Overloaded):
         return {"retry-after": str(error.retry_after_s)}
+    if isinstance(error, TimeUp):
+        return {"retry-after": str(RETRY_AFTER_S)}
     return error.headers if isinstance(error, Refusal) else {}
 
 

@@ -14,7 +14,7 @@ from server.metrics import Metrics
 router = APIRouter(tags=["service"])
 
 _NO_ROUTE = "none"
-_LEFT = 499  # what nginx calls a client that has left before there was a response
+LEFT = 499  # what nginx calls a client that has left before there was a response
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -38,7 +38,7 @@ class Counted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        start, status = perf_counter(), _LEFT
+        start, status = perf_counter(), LEFT
 
         async def watched_send(message: Message) -> None:
             nonlocal status
@@ -49,7 +49,7 @@ class Counted:
         try:
             await self._app(scope, receive, watched_send)
         finally:
-            self._metrics.request(_route(scope), status, perf_counter() - start)
+            self._metrics.request(route_of(scope), status, perf_counter() - start)
             self._count_error(scope)
 
     def _count_error(self, scope: Mapping[str, object]) -> None:
@@ -59,6 +59,6 @@ class Counted:
             self._metrics.error(error.type, error.code)
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The address as it is documented, whatever stands in it, so that there are few of them."""
     return str(getattr(scope.get("route"), "path_format", _NO_ROUTE))

@@ -3,6 +3,7 @@
 import logging
 import re
 import uuid
+from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -72,22 +73,25 @@ def _request_id(scope: Scope) -> dict[str, str]:
 class BodyLimit:
     """Answers 413 as soon as a body is known to be larger than `limit` bytes.
 
-    The length a client declares is believed when it is too large, and counted in any case.
+    larger: limits of addresses that have their own. The length a client declares is believed
+    when it is too large, and counted in any case.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._limit = limit
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdecimal() and int(declared[:_LENGTH_DIGITS]) > self._limit:
-            return await self._refuse(scope, receive, send)
-        await self._counted(scope, receive, send)
+        limit = self._larger.get(scope["path"], self._limit)
+        if declared.isdecimal() and int(declared[:_LENGTH_DIGITS]) > limit:
+            return await self._refuse(limit, scope, receive, send)
+        await self._counted(limit, scope, receive, send)
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _counted(self, limit: int, scope: Scope, receive: Receive, send: Send) -> None:
         received = 0
         refused = False
 
@@ -95,9 +99,9 @@ class BodyLimit:
             nonlocal received, refused
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._limit and not refused:
+            if received > limit and not refused:
                 refused = True
-                await self._refuse(scope, receive, send)
+                await self._refuse(limit, scope, receive, send)
             # To the application, a client whose body is refused has gone.
             return {"type": "http.disconnect"} if refused else message
 
@@ -107,7 +111,8 @@ class BodyLimit:
 
         await self._app(scope, counting_receive, send_unless_refused)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        message = f"The request body is larger than the {self._limit:,} bytes this server reads."
+    @staticmethod
+    async def _refuse(limit: int, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"The request body is larger than the {limit:,} bytes this server reads."
         response = failure(Refusal(413, message, code="request_too_large")).response()
         await response(scope, receive, send)

@@ -4,26 +4,24 @@ In the shapes of vLLM, which lm-evaluation-harness reads as its remote tokenizer
 needed, so no model is loaded for it.
 """
 
-import asyncio
-from collections.abc import Callable
-
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from models.tokenizer import TokenizerError
-from server.api.chat_turn import asked_thinking, conversation
+from server.api.chat_message import conversation
+from server.api.chat_turn import asked_thinking
 from server.api.context import Context, Served
 from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
+from server.api.tool_fields import asked_choice, asked_tools
+from server.chat.aside import aside
 from server.chat.service import ServedModel
+from server.chat.tools import toolbox
 from server.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["tokenizer"])
-
-# Characters or ids up to which the event loop does it: about a millisecond of the slowest.
-_LARGE = 2_000
 
 
 class Tokenized(BaseModel):
@@ -75,7 +73,7 @@ async def tokenize(body: TokenizeBody, request: Request, context: Served) -> Res
         limit = context.max_prompt_tokens or None
         return _json(Tokenized(count=len(ids), max_model_len=limit, tokens=ids, token_strs=strings))
 
-    return await _aside(work, body.size)
+    return await aside(work, body.size)
 
 
 @router.post("/detokenize", response_model=Detokenized)
@@ -87,7 +85,7 @@ async def detokenize(body: DetokenizeBody, context: Served) -> Response:
         check_ids(body.tokens, "tokens", model.spec.vocab_size)
         return _json(Detokenized(prompt=_text(model, body.tokens)))
 
-    return await _aside(work, len(body.tokens))
+    return await aside(work, len(body.tokens))
 
 
 @router.get("/tokenizer_info")
@@ -111,11 +109,6 @@ def _find_model(context: Context, id: str | None) -> ServedModel:
     return (catalogue.offers[0] if id is None else catalogue.offer(id)).model
 
 
-async def _aside(work: Callable[[], Response], size: int) -> Response:
-    """In a thread, if there is much to do."""
-    return await asyncio.to_thread(work) if size > _LARGE else work()
-
-
 def _text_ids(model: ServedModel, text: str) -> list[int]:
     # Clients that know the end of a text by name alone ask so for its id.
     if text == model.tokenizer.eos_name:
@@ -130,9 +123,11 @@ def _text_ids(model: ServedModel, text: str) -> list[int]:
 def _chat_ids(model: ServedModel, body: TokenizeBody, caller: str) -> list[int]:
     messages = conversation(body.messages or ())
     thinking = asked_thinking(body, thinks=model.template.thinks)
-    layout = model.lay_out(caller, messages, thinking)
+    tools = asked_tools(body)
+    offered = toolbox(tools, asked_choice(body, tools))
+    layout = model.lay_out(caller, messages, thinking, offered)
     alone = body.add_generation_prompt is False
-    segments = model.template.told(messages, layout) if alone else layout.segments
+    segments = model.template.told(messages, layout, offered) if alone else layout.segments
     return [id for segment in segments for id in model.encode(segment)]
 
 

@@ -4,12 +4,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from server.api.chat_request import ChatMessage, ThinkingFields
+from server.api.chat_message import ChatMessage
+from server.api.chat_request import ThinkingFields
 from server.api.fields import ListOf, Refused, Whole, Wire
+from server.api.tool_fields import ToolFields
 from server.errors import InvalidRequest
 
 
-class TokenizeBody(ThinkingFields):
+class TokenizeBody(ThinkingFields, ToolFields):
     """A text, or a conversation as a chat would be asked it."""
 
     model: str | None = None
@@ -18,7 +20,6 @@ class TokenizeBody(ThinkingFields):
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
     return_token_strs: bool | None = None
-    tools: Annotated[Any, Refused(neutral=([],))] = None
     chat_template: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
 

@@ -238,7 +238,7 @@ class Catalogue:
         return weights + sum(runtime.states_nbytes for runtime in found)
 
     def _idle(self, id: str) -> bool:
-        return not self._wanted[id] and not self._runtimes[id].engine.in_flight
+        return not self._wanted[id] and not self._runtimes[id].engine.busy
 
     async def _unload(self, id: str) -> None:
         runtime = self._runtimes.pop(id)

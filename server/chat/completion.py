@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion_turn import Completion, Continued, Continuing
 from server.chat.constraint import GrammarCompiler, answer_grammar
 from server.chat.sampling import resolve
@@ -14,13 +15,11 @@ from server.chat.stops import TextWatcher
 from server.chat.types import Constraint, SamplingOptions
 from server.engine.client import EngineClient, EngineFull, EventStream
 from server.engine.constraint import Grammar
-from server.engine.messages import Branch, Submit
+from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import SessionManager
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +41,7 @@ class CompletionRequest:
     logprobs: int | None = None
     echo: bool = False
     constraint: Constraint | None = None
+    priority: int = 0
 
     @property
     def scores_prompts(self) -> bool:
@@ -75,13 +75,19 @@ class CompletionService:
 
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
+        with self._engine.held():
+            return await self._start(request)
+
+    async def _start(self, request: CompletionRequest) -> Completion:
         grammar = await self._grammar(request)
         self._check_room(request)
-        prompts = [self._prompt(request, number) for number in range(len(request.prompts))]
+        read = await aside(partial(self._read, request), sum(map(len, request.prompts)))
+        self._check_room(request)  # others may have come meanwhile
+        prompts = [self._resumed(request, *prompt) for prompt in read]
         try:
             streams = [self._submit(request, prompt, grammar) for prompt in prompts]
         except EngineFull:
-            raise _busy() from None
+            raise busy() from None
         texts = [
             Continuing(
                 stream,
@@ -122,10 +128,14 @@ class CompletionService:
                 f"here: slots and queue together take {self._engine.capacity}",
                 param="prompt" if len(request.prompts) > 1 else "n",
             )
-        if wanted > self._engine.capacity - self._engine.in_flight:
-            raise _busy()
+        if wanted > self._engine.room(request.priority):
+            raise busy()
 
-    def _prompt(self, request: CompletionRequest, number: int) -> Continued:
+    def _read(self, request: CompletionRequest) -> list[tuple[tuple[int, ...], str]]:
+        """The ids and the text of every prompt."""
+        return [self._prompt(request, number) for number in range(len(request.prompts))]
+
+    def _prompt(self, request: CompletionRequest, number: int) -> tuple[tuple[int, ...], str]:
         given = request.prompts[number]
         param = f"prompt.{number}" if len(request.prompts) > 1 else "prompt"
         ids = self._encode(given, param) if isinstance(given, str) else given
@@ -136,7 +146,9 @@ class CompletionService:
                 param=param,
                 code="context_length_exceeded",
             )
-        text = given if isinstance(given, str) else self._tokenizer.decode(ids)
+        return ids, given if isinstance(given, str) else self._tokenizer.decode(ids)
+
+    def _resumed(self, request: CompletionRequest, ids: tuple[int, ...], text: str) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
             kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)
@@ -165,6 +177,7 @@ class CompletionService:
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
                 logprobs=request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
+                place=Place(request.caller, request.priority),
             ),
             self._observer,
         )
@@ -175,8 +188,3 @@ class CompletionService:
             watcher = TextWatcher(self._tokenizer, request.stop, trim=False)
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
-
-
-def _busy() -> Overloaded:
-    message = "the server is busy: its slots and its queue are full"
-    return Overloaded(message, retry_after_s=_RETRY_AFTER_S)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from server.chat.failure import failure_of
 from server.chat.tokens import TextToken, TokenBytes, TokenLedger
 from server.chat.types import ChoiceEnd, TextDelta
 from server.engine.client import EventStream
@@ -124,8 +125,8 @@ class Continuing:
                     yield TextDelta(self.numbers[branch], text, tokens)
             case Finished():
                 yield from self._finish(event)
-            case Failed(_, message):
-                raise AnswerFailed(message)
+            case Failed():
+                raise failure_of(event)
 
     def _prompt(self) -> Iterator[EchoDelta]:
         ledger = TokenLedger(self._token_bytes)

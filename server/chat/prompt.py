@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from server.chat.thinking import Phase
+from server.chat.tools import ExpectedCalls
 from server.session import Key
 
 
@@ -25,13 +26,14 @@ class Layout:
     """The segments of a prompt, of which `opening`, the last, makes the model answer.
 
     key: names the messages, whatever makes the model answer them; the opening's key names the
-    whole prompt. phase: what the answer's first words are.
+    whole prompt. phase: what the answer's first words are. calls: None where it may have none.
     """
 
     history: tuple[Segment, ...]
     opening: Segment
     key: Key
     phase: Phase
+    calls: ExpectedCalls | None = None
 
     @property
     def segments(self) -> tuple[Segment, ...]:

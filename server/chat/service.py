@@ -8,24 +8,24 @@ from functools import partial
 
 from models.base import ModelSpec
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chat.aside import aside
 from server.chat.completion import CompletionService
-from server.chat.constraint import GrammarCompiler, answer_grammar
+from server.chat.constraint import GrammarCompiler, turn_grammar
+from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
-from server.chat.thinking import Phase
+from server.chat.tools import NO_TOOLS, Toolbox, toolbox
 from server.chat.turn import Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
-from server.engine.messages import Branch, Finished, Sampling, Submit
+from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, Overloaded
+from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager, conversation_key
-
-_RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,15 @@ class ServedModel:
         return "/".join(parts)
 
     def lay_out(
-        self, caller: str, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        caller: str,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
         """The segments of a caller's prompt, by the names this model's states have."""
         root = conversation_key(self.fingerprint, caller)
-        return self.template.lay_out(root, messages, thinking)
+        return self.template.lay_out(root, messages, thinking, toolbox)
 
     def encode(self, segment: Segment) -> list[int]:
         """Raises InvalidRequest, naming the message it belongs to."""
@@ -105,6 +109,13 @@ class ChatService:
             grammars=self._grammars,
             observer=observer,
         )
+        self.embeddings = EmbeddingService(
+            model.tokenizer,
+            engine,
+            max_prompt_tokens=max_prompt_tokens,
+            beginning=beginning,
+            observer=observer,
+        )
 
     @property
     def alive(self) -> bool:
@@ -113,6 +124,10 @@ class ChatService:
 
     async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
+        with self._engine.held():
+            return await self._start(request)
+
+    async def _start(self, request: TurnRequest) -> Turn:
         if request.choices > self._engine.capacity:
             raise InvalidRequest(
                 f"{request.choices} choices can never run here: slots and queue together take "
@@ -120,28 +135,30 @@ class ChatService:
                 param="n",
             )
         self._check_text(request.messages)
-        layout = self.model.lay_out(request.caller, request.messages, request.thinking)
-        grammar = await self._grammar(request, layout.phase)
-        if grammar is not None and layout.phase == "start":
+        tools = _toolbox(request)
+        layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
+        grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
+        if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
         resumption = self._resume(layout.keys)
-        pieces = self._pieces(layout.segments[resumption.segments :])
+        segments = layout.segments[resumption.segments :]
+        pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         prompt = self._prompt(layout, resumption, pieces)
         self._check_length(prompt.tokens)
         submit = Submit(
             request=secrets.token_hex(12),
             start=resumption.snapshot,
             pieces=tuple(pieces),
-            branches=tuple(self._branches(request, layout.phase, grammar)),
+            branches=tuple(self._branches(request, layout, grammar)),
             max_tokens=request.max_tokens or self._default_max_tokens,
             stop_ids=frozenset((self.model.tokenizer.eos_id, *request.stop_token_ids)),
             logprobs=request.logprobs,
+            place=Place(request.caller, request.priority),
         )
         try:
             stream = self._engine.submit(submit, self._observer)
         except EngineFull:
-            message = "the server is busy: its slots and its queue are full"
-            raise Overloaded(message, retry_after_s=_RETRY_AFTER_S) from None
+            raise busy() from None
         retell = None if self.model.keep_thinking else partial(self._retell, request)
         turn = Turn(
             stream,
@@ -171,6 +188,7 @@ class ChatService:
             boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
             key=layout.opening.key,
             phase=layout.phase,
+            calls=layout.calls,
         )
 
     async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
@@ -180,7 +198,8 @@ class ChatService:
         or the server no room: a follow-up reads the answer then.
         """
         try:
-            history = self.model.lay_out(request.caller, (*request.messages, answer)).history
+            told = (*request.messages, answer)
+            history = self.model.lay_out(request.caller, told, toolbox=_toolbox(request)).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
@@ -188,9 +207,11 @@ class ChatService:
         resumption = self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
-        return await self._read(ids, resumption.snapshot) if ids else resumption.snapshot
+        return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
 
-    async def _read(self, ids: Sequence[int], start: Snapshot | None) -> Snapshot | None:
+    async def _read(
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+    ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
@@ -199,6 +220,7 @@ class ChatService:
             branches=(Branch(Sampling(temperature=0), TextWatcher(self.model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
+            place=Place(priority=request.priority),
         )
         try:
             stream = self._engine.submit(submit)
@@ -237,28 +259,26 @@ class ChatService:
                 code="context_length_exceeded",
             )
 
-    async def _grammar(self, request: TurnRequest, phase: Phase) -> Grammar | None:
-        """What the answer has to be, from its first token on."""
-        constraint = request.constraint
-        if constraint is None:
-            return None
-        text = partial(answer_grammar, constraint, phase)
-        return await self._grammars.compile(text, constraint.param)
-
     def _branches(
-        self, request: TurnRequest, phase: Phase, grammar: Grammar | None
+        self, request: TurnRequest, layout: Layout, grammar: Grammar | None
     ) -> Iterator[Branch]:
-        """The template's stop strings give way to a grammar, which says where an answer ends."""
-        template, tokenizer = self.model.template, self.model.tokenizer
-        sampling = resolve(request.sampling, template.sampling)
-        stops = template.stops if grammar is None else ()
+        tokenizer, stops = self.model.tokenizer, self._stops(request)
+        sampling = resolve(request.sampling, self.model.template.sampling)
         for number in range(request.choices):
-            watcher = TextWatcher(tokenizer, stops, request.stop, phase)
+            watcher = TextWatcher(tokenizer, stops, request.stop, layout.phase, calls=layout.calls)
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
+
+    def _stops(self, request: TurnRequest) -> tuple[str, ...]:
+        """Where an answer has to be something, that alone says where it ends."""
+        return self.model.template.stops if request.constraint is None else ()
 
     def _run(self, turn: Turn) -> None:
         """The turn goes on when nobody listens any more, so that its state is kept."""
         task = asyncio.create_task(turn.run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+
+def _toolbox(request: TurnRequest) -> Toolbox:
+    return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)

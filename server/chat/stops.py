@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from models.tokenizer import TextDecoder, Tokenizer
 from server.chat.thinking import Phase, ThoughtSplitter
+from server.chat.tools import CallSplitter, ExpectedCalls
 from server.engine.messages import Watched
 
 
@@ -13,8 +14,8 @@ class TextWatcher:
 
     Text that may be the beginning of a stop string is held back until it is known not to be.
     White space at the beginning belongs to the template; it is not delivered, unless `trim` is
-    off. `stops` end what the model writes anywhere, `answer_stops` not within its thoughts, which
-    are delivered too, with their marks.
+    off. `stops` end what the model writes, `answer_stops` not within its thoughts, and neither
+    within its calls; both are delivered too, with their marks.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class TextWatcher:
         phase: Phase = "answer",
         *,
         trim: bool = True,
+        calls: ExpectedCalls | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
         self._answer_stops = tuple(answer_stops)
         self._thoughts = ThoughtSplitter(phase)
+        self._calls = CallSplitter(calls) if calls is not None else None
         self._decoder = TextDecoder()
         self._count = 0  # tokens seen
         self._text = ""  # decoded since the last clean boundary
@@ -42,7 +45,9 @@ class TextWatcher:
 
     def push(self, token: int) -> Watched:
         text = self._decoder.push(self._tokenizer.token_bytes(token))
-        self._thoughts.push(text)
+        said = self._thoughts.push(text)
+        if self._calls is not None:
+            self._calls.push(said.content)
         self._text += text
         self._count += 1
         if not self._decoder.pending:
@@ -59,28 +64,43 @@ class TextWatcher:
 
     def _find_stop(self) -> int | None:
         """Where in the held text a whole stop string begins, the earliest one."""
-        found = (self._text.find(stop, start) for stop, start in self._sought())
+        found = (self._text.find(*sought) for sought in self._sought(self._decided))
         return min((start for start in found if start >= 0), default=None)
 
-    def _sought(self) -> Iterator[tuple[str, int]]:
-        """Every stop string, and where in the held text it may begin at the earliest."""
+    def _sought(self, decided: int) -> Iterator[tuple[str, int, int]]:
+        """Every stop string, and the part of the held text that it may lie in."""
+        start = self._delivered
+        if self._calls is not None and self._calls.called:
+            start = max(start, self._place(self._calls.content_at))
         for stop in self._stops:
-            yield stop, self._delivered
+            yield stop, start, decided
         if self._thoughts.answer_at is not None:
-            start = max(self._delivered, self._thoughts.answer_at - self._forgotten)
+            start = max(start, self._thoughts.answer_at - self._forgotten)
             for stop in self._answer_stops:
-                yield stop, start
+                yield stop, start, decided
+
+    @property
+    def _decided(self) -> int:
+        """Up to where it is known what of the held text is content and what is a call."""
+        return len(self._text) if self._calls is None else self._place(self._calls.decided_to)
+
+    def _place(self, at: int) -> int:
+        """Where in the held text so many characters of the answer end."""
+        assert self._calls is not None
+        return max(len(self._text) - (self._calls.read - at), 0)
 
     def _undecided(self) -> int:
         """Where in the held text the longest possible beginning of a stop string begins."""
         if self._thoughts.undecided:
             return self._delivered
         end = len(self._text)
-        starts = [end]
-        for stop, start in self._sought():
+        starts = [max(self._decided, self._delivered)]
+        for stop, start, _ in self._sought(end):
             longest = min(len(stop) - 1, end - start)
             lengths = (n for n in range(longest, 0, -1) if self._text.endswith(stop[:n]))
             starts.append(end - next(lengths, 0))
+            whole = self._text.find(stop, start)  # it may turn out to lie in the content
+            starts.append(end if whole < 0 else whole)
         return min(starts)
 
     def _release(self, end: int) -> str:

@@ -2,13 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from server.chat.answer import Answer
+from server.chat.failure import failure_of
 from server.chat.template import Template
-from server.chat.thinking import Phase, Said, ThoughtSplitter
-from server.chat.tokens import TextToken, TokenBytes, TokenLedger
-from server.chat.types import ChoiceEnd, Message, ReasoningDelta, TextDelta, TurnEvent
+from server.chat.thinking import Phase
+from server.chat.tokens import TokenBytes, TokenLedger
+from server.chat.tools import ExpectedCalls
+from server.chat.types import Message, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Snapshot
@@ -26,7 +29,7 @@ class Prompt:
 
     boundary_keys name the ends of the submitted pieces; start_key names where they start;
     messages_key names the conversation without what makes the model answer, `key` with it.
-    phase: what the answer begins with.
+    phase: what the answer begins with. calls: those it may have.
     """
 
     tokens: int
@@ -37,47 +40,7 @@ class Prompt:
     boundary_keys: tuple[Key, ...]
     key: Key | None
     phase: Phase
-
-
-class _Answer:
-    """One choice so far."""
-
-    def __init__(self, phase: Phase, ledger: TokenLedger | None) -> None:
-        self.text = ""
-        self.reasoning_tokens = 0
-        self._ledger = ledger
-        self._tokens = 0
-        self._splitter = ThoughtSplitter(phase)
-
-    @property
-    def thought(self) -> bool:
-        return self._splitter.thought
-
-    def push(self, event: TokenSampled) -> Said:
-        """One more token."""
-        if self._ledger is not None:
-            self._ledger.push(event.token, event.logprob)
-        answered = self._splitter.answering
-        said = self._splitter.push(event.text)
-        self._tokens += 1
-        if self.thought and not answered:
-            self.reasoning_tokens = self._tokens
-        self.text += said.content
-        return said
-
-    def tokens(self, *, cut: bool = False) -> tuple[TextToken, ...]:
-        """The next tokens of the content; see TokenLedger.take."""
-        if self._ledger is None or not self.text:
-            return ()
-        start = self._ledger.blank + (self._splitter.answer_at or 0)
-        return self._ledger.take(start, start + len(self.text), cut=cut)
-
-    def close(self, text: str) -> Said:
-        """The last text, and what was held back of all."""
-        last, held = self._splitter.push(text), self._splitter.close()
-        said = Said(last.reasoning + held.reasoning, last.content + held.content)
-        self.text += said.content
-        return said
+    calls: ExpectedCalls | None = None
 
 
 class Turn:
@@ -103,7 +66,10 @@ class Turn:
         self._prompt = prompt
         self._sessions = sessions
         ledgers = (token_bytes and TokenLedger(token_bytes) for _ in range(choices))
-        self._answers = [_Answer(prompt.phase, ledger) for ledger in ledgers]
+        self._answers = [
+            Answer(choice, prompt.phase, ledger, prompt.calls)
+            for choice, ledger in enumerate(ledgers)
+        ]
         self._retell = retell
         self._queue: asyncio.Queue[TurnEvent | AnswerFailed | None] = asyncio.Queue()
         self._ended = False
@@ -140,31 +106,27 @@ class Turn:
                 parent = keys[piece - 1] if piece else self._prompt.start_key
                 self._sessions.keep(keys[piece], snapshot, parent)
             case TokenSampled(_, branch):
-                said = self._answers[branch].push(event)
-                self._deliver(branch, said, self._answers[branch].tokens())
+                self._deliver(self._answers[branch].push(event))
             case Finished():
                 await self._finish(event)
-            case Failed(_, message):
-                self._queue.put_nowait(AnswerFailed(message))
+            case Failed():
+                self._queue.put_nowait(failure_of(event))
 
-    def _deliver(self, choice: int, said: Said, tokens: tuple[TextToken, ...]) -> None:
-        if said.reasoning:
-            self._queue.put_nowait(ReasoningDelta(choice, said.reasoning))
-        if said.content or tokens:
-            self._queue.put_nowait(TextDelta(choice, said.content, tokens))
+    def _deliver(self, events: Iterable[TurnEvent]) -> None:
+        for event in events:
+            self._queue.put_nowait(event)
 
     async def _finish(self, event: Finished) -> None:
         """Keep the answer's snapshot before the listener can send the next turn."""
         answer = self._answers[event.branch]
-        self._deliver(event.branch, answer.close(event.text), answer.tokens(cut=True))
+        *last, end = answer.close(event)
+        self._deliver(last)
         if event.snapshot is not None:
             await self._keep(answer, event.snapshot)
-        self._queue.put_nowait(
-            ChoiceEnd(event.branch, event.reason, event.sampled, answer.reasoning_tokens)
-        )
+        self._queue.put_nowait(end)
 
-    async def _keep(self, answer: _Answer, ended: Snapshot) -> None:
-        message = Message("assistant", answer.text)
+    async def _keep(self, answer: Answer, ended: Snapshot) -> None:
+        message = answer.message
         retold = self._retell is not None and answer.thought
         snapshot = await self._retell(message) if self._retell and retold else ended
         if snapshot is not None:

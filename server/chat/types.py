@@ -39,13 +39,15 @@ class Message:
 class Tool:
     """A function that the model may call; parameters: a JSON schema of its arguments.
 
-    strict: the arguments must validate, or the request is refused.
+    strict: the arguments must validate, or the request is refused. param: the request's field
+    that the parameters came in, for the error if they cannot be enforced.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
+    param: str = "tools"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class TurnRequest:
 
     thinking: None leaves it to the template, the only value for one that knows no thinking.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
-    None reports nothing.
+    None reports nothing. priority: a lower number comes first; see Place.
     """
 
     caller: str
@@ -110,6 +112,7 @@ class TurnRequest:
     tool_choice: ToolChoice = ToolChoice()
     parallel_tool_calls: bool = True
     constraint: Constraint | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)

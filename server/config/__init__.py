@@ -10,6 +10,7 @@ from server.config.model import AdapterSettings, AnyModel, ModelEntry, ModelSett
 from server.config.render import Setting, dump, effective
 from server.config.schema import (
     EngineSettings,
+    FileSettings,
     LogSettings,
     ServerSettings,
     SessionSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "AnyModel",
     "ConfigError",
     "EngineSettings",
+    "FileSettings",
     "LogSettings",
     "ModelEntry",
     "ModelSettings",

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field
 from pydantic.fields import FieldInfo
 
-from server.config.about import About, Section
+from server.config.about import About, Section, Unset
 from server.config.model import AdapterSettings, ModelEntry, ModelSettings
 
 PREFIX = "RWKV_SERVER_"
@@ -65,6 +65,16 @@ class ServerSettings(Section):
             "otherwise any web page open in a browser could talk to the model",
         ),
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        About(
+            "Names the server may be called by, beside localhost and addresses of this machine",
+            'a list of host names such as "chat.example"; [] allows every name, unless the '
+            "address is one of this machine alone and there are no api_keys",
+            "a web page could otherwise give its own name the address 127.0.0.1, and talk to the "
+            "model",
+        ),
+    ] = ()
     max_body_bytes: Annotated[
         ByteSize,
         Field(ge=1024),
@@ -84,6 +94,36 @@ class ServerSettings(Section):
             "at a little more than one token a second, default_max_tokens still fit",
         ),
     ] = 1800.0
+    max_concurrent_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Requests of one key that may be under way at a time; the next one is answered with "
+            "429",
+            "a number of requests, 0 or more (0 = no limit)",
+            "callers take turns for slots in any case, and a server of one person has nobody to "
+            "share with",
+        ),
+    ] = 0
+    requests_per_minute_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Requests of one key in a minute; beyond them it is answered with 429",
+            "a number of requests, 0 or more (0 = no limit)",
+            "a limit is for servers that several people share",
+        ),
+    ] = 0
+    tokens_per_minute_per_key: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Tokens of one key in a minute, of prompts and answers; beyond them it is answered "
+            "with 429",
+            "a number of tokens, 0 or more (0 = no limit)",
+            "a limit is for servers that several people share",
+        ),
+    ] = 0
 
 
 class EngineSettings(Section):
@@ -116,6 +156,15 @@ class EngineSettings(Section):
             "two full batches: beyond that a client does better to retry later",
         ),
     ] = 64
+    max_wait_s: Annotated[
+        float,
+        Field(ge=0, allow_inf_nan=False),
+        About(
+            "Longest time a request waits for a slot; then it is answered with 503",
+            "a number of seconds, 0 or more (0 = no limit)",
+            "clients have time limits of their own, and max_queue bounds how many can wait",
+        ),
+    ] = 0.0
     default_max_tokens: Annotated[
         int,
         Field(ge=1),
@@ -172,8 +221,31 @@ class SessionSettings(Section):
     ] = ByteSize(GIB)
 
 
+class FileSettings(Section):
+    """What clients may upload, for batches."""
+
+    max_file_bytes: Annotated[
+        ByteSize,
+        Field(ge=1024),
+        About(
+            "Largest file that can be uploaded",
+            'a number of bytes or a size such as "200MiB", at least 1KiB',
+            "as much as OpenAI takes for a batch",
+        ),
+    ] = ByteSize(200 * MIB)
+    max_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Room for all files together; the results of batches are kept beyond it",
+            'a number of bytes or a size such as "2GiB" (0 = no limit)',
+            "an upload must not fill the disk",
+        ),
+    ] = ByteSize(2 * GIB)
+
+
 class LogSettings(Section):
-    """What is written to standard error."""
+    """What is written to standard error, and which traces are sent."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -200,6 +272,16 @@ class LogSettings(Section):
             "shows at a glance whether a client arrives at all",
         ),
     ] = True
+    otlp_endpoint: Annotated[
+        str | None,
+        Unset,
+        About(
+            "OpenTelemetry collector that traces of requests are sent to, without their content",
+            'the address of its OTLP over HTTP, such as "http://127.0.0.1:4318" (empty = what '
+            "OTEL_EXPORTER_OTLP_ENDPOINT says, else none)",
+            "nothing is sent anywhere unless someone asks for it",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +308,7 @@ class Settings:
     model: ModelSettings = field(default_factory=ModelSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
+    files: FileSettings = field(default_factory=FileSettings)
     log: LogSettings = field(default_factory=LogSettings)
     models: tuple[ModelEntry, ...] = ()
     adapters: tuple[AdapterSettings, ...] = ()
@@ -238,6 +321,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "model": ModelSettings,
         "engine": EngineSettings,
         "sessions": SessionSettings,
+        "files": FileSettings,
         "log": LogSettings,
     }
 )

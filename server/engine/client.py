@@ -4,16 +4,25 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 
 from server.engine.engine import Engine
-from server.engine.messages import Cancel, Command, Event, Failed, Finished, Stop, Submit
-from server.engine.observer import AnswerObserver, AnswerWatch, StepObserver
+from server.engine.messages import Admitted, Cancel, Command, Event, Failed, Finished, Stop, Submit
+from server.engine.observer import (
+    AnswerObserver,
+    AnswerWatch,
+    Meter,
+    StepObserver,
+    prompt_tokens,
+    sampled_tokens,
+)
 
 log = logging.getLogger(__name__)
 
 Step = tuple[float, int, int]  # seconds, sequences and tokens
+Trace = Callable[[], AnswerObserver | None]
 
 
 class EngineFull(Exception):
@@ -23,18 +32,30 @@ class EngineFull(Exception):
 class EngineClient:
     """Submits requests to an engine in its own thread; use from one event loop only.
 
-    At most `capacity` answers are in flight (slots plus queue); one more is refused at once.
-    observer: is told of every step that fed something.
+    At most `capacity` answers are in flight (slots plus queue); one more is refused at once. Those
+    of the background, with a priority above 0, are counted apart, so that they never take the room
+    of one that somebody waits for.
+    observer: is told of every step that fed something. meter: of the tokens of every caller.
+    trace: gives one more observer of an answer, in the context of whoever submits it.
     """
 
     def __init__(
-        self, engine: Engine, *, capacity: int, observer: StepObserver | None = None
+        self,
+        engine: Engine,
+        *,
+        capacity: int,
+        observer: StepObserver | None = None,
+        meter: Meter | None = None,
+        trace: Trace = lambda: None,
     ) -> None:
         self._engine = engine
         self.capacity = capacity
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
-        self._in_flight = 0
+        self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
+        self._held = 0
+        self._meter = meter
+        self._trace = trace
         self._observer = observer
         self._steps: list[Step] = []  # of which the observer was not told
         self._stopping = False
@@ -44,12 +65,30 @@ class EngineClient:
     @property
     def in_flight(self) -> int:
         """Answers that were admitted and have not ended."""
-        return self._in_flight
+        return sum(self._in_flight.values())
+
+    @property
+    def busy(self) -> bool:
+        """An answer is in flight, or about to be: it must not be stopped for want of work."""
+        return bool(self.in_flight or self._held)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Busy within this block, at whose end an answer is submitted at once if at all."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+
+    def room(self, priority: int = 0) -> int:
+        """So many more answers of this priority would be admitted."""
+        return self.capacity - self._in_flight[priority > 0]
 
     @property
     def waiting(self) -> int:
         """Those of them that have no slot."""
-        return max(0, self._in_flight - self._engine.occupied)
+        return max(0, self.in_flight - self._engine.occupied)
 
     @property
     def slots_used(self) -> int:
@@ -78,12 +117,15 @@ class EngineClient:
 
     def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> "EventStream":
         """Hand a request over and return its events. Raises EngineFull."""
-        if self._stopping or self._in_flight + len(submit.branches) > self.capacity:
+        place, branches = submit.place, len(submit.branches)
+        if self._stopping or branches > self.room(place.priority):
             raise EngineFull
-        watch = AnswerWatch(observer, submit) if observer is not None else None
-        stream = EventStream(self, submit.request, len(submit.branches), watch)
+        told = observer, (self._trace() if observer is not None else None)
+        watches = [AnswerWatch(one, submit) for one in told if one is not None]
+        stream = EventStream(self, submit, watches)
         self._streams[submit.request] = stream
-        self._in_flight += len(submit.branches)
+        self._in_flight[stream.background] += branches
+        self._spend(place.caller, prompt_tokens(submit))
         self._commands.put(submit)
         return stream
 
@@ -100,9 +142,14 @@ class EngineClient:
             if stream is None:
                 continue
             ended = stream.put(event)
-            self._in_flight -= ended
+            self._in_flight[stream.background] -= ended
+            self._spend(stream.caller, sampled_tokens(event))
             if stream.open_branches == 0:
                 del self._streams[event.request]
+
+    def _spend(self, caller: str, tokens: int) -> None:
+        if self._meter is not None and caller and tokens:
+            self._meter.spent(caller, tokens)
 
     def _run(self) -> None:
         """The engine thread."""
@@ -159,19 +206,22 @@ class EventStream:
     """The events of one request, in order, until every branch has ended."""
 
     def __init__(
-        self, client: EngineClient, request: str, branches: int, watch: AnswerWatch | None = None
+        self, client: EngineClient, submit: Submit, watches: Sequence[AnswerWatch] = ()
     ) -> None:
         self._client = client
-        self._request = request
-        self._watch = watch
+        self._request = submit.request
+        self.caller = submit.place.caller
+        self.background = submit.place.priority > 0
+        self._watches = watches
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
-        self.open_branches = branches
+        self.open_branches = len(submit.branches)
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""
-        self._queue.put_nowait(event)
-        if self._watch is not None:
-            self._watch.see(event)
+        for watch in self._watches:
+            watch.see(event)
+        if not isinstance(event, Admitted):
+            self._queue.put_nowait(event)
         match event:
             case Finished():
                 ended = 1

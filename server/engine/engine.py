@@ -1,16 +1,18 @@
 """The engine: step() = schedule → forward → sample → events. No threads, no queues in here."""
 
 import logging
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
+from time import monotonic
 
 import torch
 from torch import Tensor
 
 from models.base import Model
+from server.engine.line import Line
 from server.engine.messages import (
+    Admitted,
     BoundaryReached,
     Event,
     Failed,
@@ -35,6 +37,7 @@ class Engine:
     Everything happens in step(); between two steps every sequence is either waiting for a
     slot or in one, with its state, its fed ids and the logits that follow consistent.
     forbidden_ids: ids that are never sampled. prefill_chunk: prompt tokens per step, in all.
+    max_wait_s: how long a request of priority 0 may wait for its first slot; 0 is no limit.
     """
 
     def __init__(
@@ -44,19 +47,21 @@ class Engine:
         max_slots: int,
         prefill_chunk: int,
         forbidden_ids: Iterable[int] = (),
+        max_wait_s: float = 0,
     ) -> None:
         self._model = model
         self._slots = Slots(model, max_slots)
         self._prefill_chunk = prefill_chunk
         self._forbidden = forbidden_tensor(list(forbidden_ids))
-        self._waiting: deque[Sequence] = deque()
+        self._line = Line()
+        self._max_wait_s = max_wait_s
         self._order = count()
         self._events: list[Event] = []
         self.fed = (0, 0)  # sequences and tokens, by the last step
 
     @property
     def idle(self) -> bool:
-        return not self._waiting and not self._slots.sequences
+        return not self._line and not self._slots.sequences
 
     @property
     def occupied(self) -> int:
@@ -72,24 +77,31 @@ class Engine:
         """Queue a request; its branches fork off where its prompt has been fed."""
         try:
             branches = 1 if any(submit.pieces) else len(submit.branches)
-            self._waiting.extend(self._branches(submit, range(branches)))
+            for sequence in self._branches(submit, range(branches)):
+                sequence.waiting_since = monotonic()
+                self._line.add(sequence)
         except Exception:
             log.exception("a request could not be set up")
             self._fail(submit.request, "this answer could not be started")
 
     def cancel(self, request: str) -> None:
         """End a request's sequences; the next step() reports them Finished."""
-        for sequence in [s for s in self._waiting if s.request == request]:
-            self._waiting.remove(sequence)
-            self._report_finish(sequence, Ending("cancelled", ""), None)
+        for sequence in [s for s in self._line if s.request == request]:
+            if sequence.sampled:  # it gave its slot away
+                if sequence.ending is None:
+                    self._end_cancelled(sequence)
+            else:
+                self._line.remove(sequence)
+                self._report_finish(sequence, Ending("cancelled", ""), None)
         for sequence in [s for s in self._slots.sequences if s.request == request]:
             if sequence.in_prompt:
                 self._slots.remove(sequence)
                 self._report_finish(sequence, Ending("cancelled", ""), None)
-            elif sequence.ending is None:  # the last published token is still to be fed
+            elif sequence.ending is None:
                 self._end_cancelled(sequence)
 
     def _end_cancelled(self, sequence: Sequence) -> None:
+        """With the last published token still to be fed."""
         try:
             sequence.ending = Ending("cancelled", sequence.watcher.close())
         except Exception:
@@ -98,9 +110,9 @@ class Engine:
 
     def abandon(self, message: str) -> list[Event]:
         """Give every sequence up; returns what was still to be reported, and their Failed."""
-        given_up = {s.request for s in (*self._waiting, *self._slots.sequences)}
+        given_up = {s.request for s in (*self._line, *self._slots.sequences)}
         events, self._events = self._events, []
-        self._waiting.clear()
+        self._line.clear()
         self._slots.sequences.clear()
         return [*events, *(Failed(request, message) for request in given_up)]
 
@@ -135,8 +147,32 @@ class Engine:
         ]
 
     def _admit(self) -> None:
-        while self._waiting and self._slots.free:
-            self._slots.add(self._waiting.popleft())
+        self._give_up_waiting()
+        while self._line and self._make_room(self._line.priority):
+            sequence = self._line.pop()
+            if sequence.waiting_since is not None:
+                sequence.waiting_since = None
+                self._events.append(Admitted(sequence.request))
+            self._slots.add(sequence)
+
+    def _make_room(self, priority: int) -> bool:
+        """A slot is free for a sequence of this priority, which may take that of a later one."""
+        if self._slots.free:
+            return True
+        last = max(self._slots.sequences, key=lambda s: (s.priority, s.order))
+        if last.priority <= priority:
+            return False
+        self._slots.park(last)
+        self._line.put_first(last)
+        return True
+
+    def _give_up_waiting(self) -> None:
+        if not self._max_wait_s:
+            return
+        begin = monotonic() - self._max_wait_s
+        late = [s for s in self._line if s.waiting_since is not None and s.waiting_since < begin]
+        for request in {s.request for s in late if not s.priority}:
+            self._fail(request, "there was no slot for this answer in time", waited=True)
 
     def _forward(self, feeds: list[Feed]) -> None:
         if not feeds:
@@ -190,7 +226,8 @@ class Engine:
         """Queue the prompt's other branches, first in line, from where it ends."""
         rest = replace(sequence.submit, start=snapshot, pieces=())
         forks = self._branches(rest, range(1, len(rest.branches)))
-        self._waiting.extendleft(reversed(forks))
+        for fork in reversed(forks):
+            self._line.put_first(fork)
 
     def _go_on(self, sequence: Sequence) -> None:
         """After the prompt, or after a token of the answer."""
@@ -262,8 +299,9 @@ class Engine:
             for branch in unforked
         )
 
-    def _fail(self, request: str, message: str) -> None:
+    def _fail(self, request: str, message: str, *, waited: bool = False) -> None:
         for sequence in [s for s in self._slots.sequences if s.request == request]:
             self._slots.remove(sequence)
-        self._waiting = deque(s for s in self._waiting if s.request != request)
-        self._events.append(Failed(request, message))
+        for sequence in [s for s in self._line if s.request == request]:
+            self._line.remove(sequence)
+        self._events.append(Failed(request, message, waited))

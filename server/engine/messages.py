@@ -1,12 +1,13 @@
 """Everything that crosses the thread line: commands down, events up, all frozen."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # torch is behind it, which whoever only names these values should not wait for
+    import numpy as np
+    from numpy.typing import NDArray
 
-from server.engine.snapshot import Snapshot
+    from server.engine.snapshot import Snapshot
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -86,7 +87,7 @@ class Matcher(Protocol):
         """The answer is what it has to be, and cannot go on."""
         ...
 
-    def mask(self) -> NDArray[np.int32]:
+    def mask(self) -> "NDArray[np.int32]":
         """Bits, int32 [ceil(V/32)], of the tokens that may come next; valid until advance().
 
         The id that ends a text is among them where the answer may end.
@@ -108,6 +109,18 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request stands in the line: callers take turns within a priority.
+
+    priority: the lower number comes first, and takes slots from higher ones. 0 is for whoever
+    waits for an answer, more for what is computed in the background.
+    """
+
+    caller: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Continue from `start` (None: from nothing) with `pieces`, then sample each branch.
 
@@ -119,13 +132,14 @@ class Submit:
     """
 
     request: str
-    start: Snapshot | None
+    start: "Snapshot | None"
     pieces: tuple[tuple[int, ...], ...]
     branches: tuple[Branch, ...]
     max_tokens: int
     stop_ids: frozenset[int]
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +158,19 @@ Command = Submit | Cancel | Stop
 
 
 @dataclass(frozen=True, slots=True)
+class Admitted:
+    """A request has got its first slot; told to observers only."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class BoundaryReached:
     """The prompt has been fed up to the end of piece `piece`."""
 
     request: str
     piece: int
-    snapshot: Snapshot
+    snapshot: "Snapshot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +209,21 @@ class Finished:
     reason: FinishReason
     text: str
     sampled: int
-    snapshot: Snapshot | None
+    snapshot: "Snapshot | None"
     stop_token: int | None = None
     logprob: TokenLogprob | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last event of a request whose computation broke; `message` names no user text."""
+    """The last event of a request whose computation broke; `message` names no user text.
+
+    waited: nothing broke, but the request never got a slot within the time it may wait.
+    """
 
     request: str
     message: str
+    waited: bool = False
 
 
-Event = BoundaryReached | PromptScored | TokenSampled | Finished | Failed
+Event = Admitted | BoundaryReached | PromptScored | TokenSampled | Finished | Failed

@@ -3,7 +3,7 @@
 from time import perf_counter
 from typing import Protocol
 
-from server.engine.messages import Event, Failed, Finished, Submit, TokenSampled
+from server.engine.messages import Admitted, Event, Failed, Finished, Submit, TokenSampled
 
 
 class StepObserver(Protocol):
@@ -21,6 +21,10 @@ class AnswerObserver(Protocol):
         """A prompt; `cached` of its tokens came with a kept state, the others are to be fed."""
         ...
 
+    def started(self, seconds: float) -> None:
+        """A prompt got a slot, so long after it was admitted; told once, even for many choices."""
+        ...
+
     def first_token(self, seconds: float) -> None:
         """Of an answer, so long after its prompt was admitted."""
         ...
@@ -34,6 +38,14 @@ class AnswerObserver(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Of all engines: what each caller uses."""
+
+    def spent(self, caller: str, tokens: int) -> None:
+        """Tokens of a prompt, known ones included, or of an answer."""
+        ...
+
+
 class AnswerWatch:
     """Tells an observer of the answers to one request, from its events; a stop token counts."""
 
@@ -42,12 +54,16 @@ class AnswerWatch:
         self._open = len(submit.branches)
         self._submitted = perf_counter()
         self._last: dict[int, float] = {}
+        self._started = False
         cached = submit.start.tokens if submit.start else 0
         observer.admitted(sum(map(len, submit.pieces)), cached)
 
     def see(self, event: Event) -> None:
         """One more event, in order."""
         match event:
+            case Admitted() if not self._started:
+                self._started = True
+                self._observer.started(perf_counter() - self._submitted)
             case TokenSampled(_, branch):
                 self._token(branch)
             case Finished(_, branch, reason):
@@ -67,3 +83,14 @@ class AnswerWatch:
             self._observer.first_token(now - self._submitted)
         else:
             self._observer.next_token(now - last)
+
+
+def prompt_tokens(submit: Submit) -> int:
+    """Of a whole prompt, those included that came with a kept state."""
+    return sum(map(len, submit.pieces)) + (submit.start.tokens if submit.start else 0)
+
+
+def sampled_tokens(event: Event) -> int:
+    """How many tokens of an answer an event tells of."""
+    stopped = isinstance(event, Finished) and event.stop_token is not None
+    return int(stopped or isinstance(event, TokenSampled))

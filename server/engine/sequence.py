@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.base import State
 from server.engine.messages import Finished, FinishReason, Submit, TokenLogprob
 from server.engine.sampler import Sampler
 from server.engine.snapshot import FedIds, Snapshot
@@ -49,7 +50,8 @@ class Sequence:
         self.watcher = submit.branches[branch].watcher
         self.matcher = submit.branches[branch].matcher
         self.pieces = deque(enumerate(submit.pieces))
-        self.start: Snapshot | None = submit.start
+        self.start: State | None = submit.start.state if submit.start else None
+        self.waiting_since: float | None = None  # in seconds, of one that never had a slot
         self.pending: tuple[int, ...] = ()
         self.piece: int | None = None
         self.fed = submit.start.fed if submit.start else FedIds()
@@ -64,6 +66,10 @@ class Sequence:
     @property
     def request(self) -> str:
         return self.submit.request
+
+    @property
+    def priority(self) -> int:
+        return self.submit.place.priority
 
     @property
     def in_prompt(self) -> bool:

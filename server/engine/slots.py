@@ -29,7 +29,7 @@ class Slots:
         if sequence.start is None:
             self._state.write_row(row, self._empty)
         else:
-            self._state.write_row(row, sequence.start.state)
+            self._state.write_row(row, sequence.start)
             sequence.start = None  # its memory belongs to the session again
 
     def remove(self, sequence: Sequence) -> None:
@@ -39,6 +39,11 @@ class Slots:
             self._state.move_row(last, row)
             self.sequences[row] = self.sequences[last]
         self.sequences.pop()
+
+    def park(self, sequence: Sequence) -> None:
+        """Free a slot for now: the sequence goes on from here when it is added again."""
+        sequence.start = self._state.copy_row(self.sequences.index(sequence))
+        self.remove(sequence)
 
     def lead(self, chosen: Seq[Sequence]) -> State:
         """Bring `chosen` to the leading rows, in order, and return those rows as a view."""

@@ -370,3 +370,22 @@ def test_slow_loading_is_logged_now_and_then_without_a_terminal(
         for done in (10, 25, 30, 50):
             report(done, 100)
     assert caplog.messages == ["loading x: 25 %", "loading x: 50 %"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["config"], ["models"]])
+def test_commands_that_compute_nothing_start_without_torch(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    program = (
+        "import sys; from server.cli import app; app(sys.argv[1:], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        check=False,
+    )
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert found.stdout

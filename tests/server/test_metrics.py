@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from server.metrics import Metrics
 from tests.server.several import configured, folder_of_all
 from tests.server.tiny import checkpoint, served, serving
 
@@ -271,3 +272,21 @@ def test_a_key_is_wanted_where_there_are_keys(model: Path) -> None:
         seen = client.scrape()
     assert seen.value("http_requests_total", route="none", status="401") == 1
     assert seen.value("errors_total", code="invalid_api_key") == 1
+
+
+def test_waits_are_counted_once_for_a_request_of_several_choices(client: Client) -> None:
+    client.chat("Hello", n=3)
+    two_turns(client)
+    assert client.scrape().value("queue_seconds_count", model="tiny") == 3
+
+
+def test_known_tokens_save_time_at_the_pace_of_those_that_were_read() -> None:
+    metrics = Metrics()
+    steps, answers = metrics.steps("m"), metrics.answers("m:adapter", "m")
+    answers.admitted(1, 1000)  # nothing is known of the pace
+    steps.step_taken(1.0, 1, 100)
+    steps.step_taken(5.0, 2, 2)  # of answers alone
+    steps.step_taken(2.0, 3, 200)
+    answers.admitted(5, 600)
+    text = metrics.exposition()[0].decode()
+    assert 'rwkv_server_prefill_saved_seconds_total{model="m:adapter"} 6.0' in text

@@ -32,6 +32,7 @@ def families() -> dict[str, Any]:
         [ModelReading("m", "7", "float32")],
         [EngineReading("m", 1, 1, 1, 1)],
         [StoreReading("memory", 1, 1, 1)],
+        {"in_progress": 1},
     )
     metrics.request("/", 200, 1.0)
     metrics.error("server_error", None)
@@ -80,7 +81,7 @@ def test_every_reason_for_which_an_answer_ends_is_counted() -> None:
 
 def test_the_bounds_of_every_histogram_rise_to_infinity() -> None:
     histograms = [family for family in FAMILIES.values() if family.type == "histogram"]
-    assert len(histograms) == 6
+    assert len(histograms) == 7
     for family in histograms:
         bounds = [s.labels["le"] for s in family.samples if s.name.endswith("_bucket")]
         assert bounds[-1] == "+Inf"

@@ -24,6 +24,11 @@ _JSON = {
     "whitespace_flexible": False,
     "json_allowed_escapes": 'nrbtf\\"',
 }
+# What else than `properties` may say which keys an object has.
+_COMPOSED = frozenset(
+    {"additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf"}
+    | {"anyOf", "oneOf"}
+)
 _NOT_BLANK = "/\\S(?s:.*)|/"
 # Attributes of Lark rules that ask for another sampling or hide text, and tokens that are no text.
 _SAMPLING = re.compile(
@@ -60,15 +65,33 @@ def of(constraint: Constraint, *, in_chat: bool) -> Body:
             )
 
 
-def of_arguments(tool: Tool, name: str, param: str) -> Body:
-    """The arguments of a call, as the grammar `name`: an object, of any kind if none is given."""
-    if tool.parameters is None:
+def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
+    """The arguments of a call, an object without keys that the schema leaves unsaid.
+
+    A schema that cannot be enforced is refused for a strict tool; any other's arguments are then
+    an object of whatever, as with `loose` they always are.
+    """
+    name = f"arguments_{number}"
+    if loose and not tool.strict:
         return _json({"type": "object"}, name)
-    schema = checked_schema(tool.parameters, param)
+    try:
+        schema = checked_schema(_closed(tool.parameters), tool.param)
+    except InvalidRequest as error:
+        if tool.strict or error.code != UNSUPPORTED:
+            raise
+        return _json({"type": "object"}, name)
     if isinstance(schema, bool):
         return _json({"type": "object", "allOf": [schema]}, name)
     definitions = schema.pop("$defs", {})
     return _json({"type": "object", "allOf": [schema], "$defs": definitions}, name)
+
+
+def _closed(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """A function without parameters takes none, and one with some takes no others."""
+    if parameters is None:
+        return {"type": "object", "additionalProperties": False}
+    open_ended = _COMPOSED & parameters.keys()
+    return parameters if open_ended else {**parameters, "additionalProperties": False}
 
 
 def _json(schema: Any, name: str) -> Body:

@@ -13,13 +13,13 @@ from typing import Any
 from server.chat.constraint import bodies
 from server.chat.constraint.bodies import Body
 from server.chat.thinking import Phase
-from server.chat.types import Constraint, Tool
+from server.chat.types import Constraint
 
 _SPACE = "SPACE: /[ \\n]{1,2}/"
 _THOUGHT = "thought[lazy]: /(?s:.*)<\\/think>/"
 _TEXT = "TEXT: /(?s:.*)/"
 # What stands before the text that is asked for, by what the prompt has left to the model.
-_BEFORE: Mapping[Phase, str] = {
+BEFORE: Mapping[Phase, str] = {
     "start": "",
     "answer": "",
     "closing": '">"',
@@ -50,66 +50,24 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     enforced.
     """
     body = bodies.of(constraint, in_chat=phase is not None)
-    before = "" if phase is None else f"{_BEFORE[phase]} SPACE?"
+    before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
     rules = (f"start: {before} {body.rule}", *body.rules)
-    alone = (_alone(body),) if before else ()
-    return GrammarText(_source(rules, body.parts), constraint.param, alone)
+    alone = (alone_source(body),) if before else ()
+    return GrammarText(grammar_source(rules, body.parts), constraint.param, alone)
 
 
-def call_grammar(
-    tools: Sequence[Tool],
-    phase: Phase,
-    *,
-    before: str,
-    after: str,
-    many: bool = True,
-    lazy: bool = False,
-    param: str = "tools",
-) -> GrammarText:
-    """Of an answer that calls one of `tools`, or with `many` several, on lines of their own.
-
-    A call is `{"name": …, "arguments": {…}}` between `before` and `after`, with arguments that
-    fit the tool's parameters. lazy: any text may come first, or be all there is, and only what
-    follows `before` is held to the form; otherwise the answer begins with a call. To allow some
-    tools only, give those. Raises InvalidRequest for parameters that cannot be enforced, naming
-    `{param}.{number}.function.parameters`.
-    """
-    arguments = [
-        bodies.of_arguments(tool, f"arguments{number}", f"{param}.{number}.function.parameters")
-        for number, tool in enumerate(tools)
-    ]
-    calls = [_call(*both) for both in zip(tools, arguments, strict=True)]
-    rules = [f"call: {' | '.join(f'call{number}' for number in range(len(calls)))}"]
-    for number, call in enumerate(calls):
-        rules += [f"call{number}: {call.rule}", *call.rules]
-    opening, closing = _quoted(before), _quoted(after)
-    one = f"{opening} call {closing}"
-    start = f"{_BEFORE[phase]} SPACE? {one}" + (f' ("\\n" {one})*' if many else "")
-    if lazy:
-        held = f"prose SPACE? call {closing}"
-        rules += [f"prose[lazy]: /(?s:.*)/ {_quoted(before.strip())}", "tail: TEXT"]
-        start = f"{_BEFORE[phase]} " + (f"({held})* tail" if many else f"(tail | {held})")
-    parts = [part for call in calls for part in call.parts]
-    source = _source((f"start: {start}", *rules), parts)
-    return GrammarText(source, param, tuple(map(_alone, arguments)))
-
-
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text as a literal in Lark."""
     return json.dumps(text, ensure_ascii=False)
 
 
-def _call(tool: Tool, arguments: Body) -> Body:
-    name = json.dumps(tool.name, ensure_ascii=False)
-    head = _quoted(f'{{"name": {name}, "arguments": ')
-    return Body(f'{head} {arguments.rule} "}}"', arguments.rules, arguments.parts)
+def alone_source(body: Body) -> str:
+    """A grammar of this and nothing else."""
+    return grammar_source((f"start: {body.rule}", *body.rules), body.parts)
 
 
-def _alone(body: Body) -> str:
-    return _source((f"start: {body.rule}", *body.rules), body.parts)
-
-
-def _source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:
+def grammar_source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:
+    """The first rule is `start`; names of terminals that are used are defined."""
     used = " ".join(rules)
     terminals = {"SPACE": _SPACE, "thought": _THOUGHT, "TEXT": _TEXT}
     lark = "\n".join([*rules, *(rule for name, rule in terminals.items() if name in used)])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from server.chat.prompt import Layout, Segment
+from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.types import Message, SamplingOptions, Thinking
 from server.session import Key
 
@@ -45,7 +46,11 @@ class Template(Protocol):
         ...
 
     def lay_out(
-        self, root: Key, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
         """A prompt that makes the model answer; `root` names the conversation without messages.
 
@@ -54,7 +59,9 @@ class Template(Protocol):
         """
         ...
 
-    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
+    def told(
+        self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
+    ) -> tuple[Segment, ...]:
         """The messages alone, of which `layout` is the prompt that asks for an answer."""
         ...
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from server.chat.prompt import Layout, Segment
 from server.chat.template.base import plain
 from server.chat.thinking import phase_of
+from server.chat.tools import EXPLAINED, FENCED, NO_TOOLS, Toolbox, ToolListing, Worded, in_words
 from server.chat.types import Message, SamplingOptions, Thinking
 from server.session import Key, extend, prompt_key
 
@@ -22,6 +23,7 @@ _EFFORT: Mapping[Thinking, str] = {
     "medium": " (think)",
     "high": " (think a lot)",
 }
+_TRAINED = Worded(ToolListing("Tools:", "Return only a JSON function call."), FENCED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class HeadedTemplate:
     """`system`, `user` and `assistant` stand before the text of their messages.
 
     What stands before an answer is given to the model; `space` it writes itself. Blank lines
-    separate messages, so runs of newlines within system and user text collapse.
+    separate messages, so runs of newlines within system and user text collapse. tools: how they
+    are listed, called and answered, which is as text in the messages of the three roles.
     """
 
     name: str
@@ -40,6 +43,7 @@ class HeadedTemplate:
     assistant: str = "Assistant:"
     space: str = " "
     thinks: bool = False
+    tools: Worded = EXPLAINED
 
     @property
     def fingerprint(self) -> str:
@@ -55,7 +59,11 @@ class HeadedTemplate:
         return _GAP + self.assistant
 
     def lay_out(
-        self, root: Key, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
         """Boundaries lie after system and assistant messages, and at the end of the prompt.
 
@@ -66,42 +74,53 @@ class HeadedTemplate:
         key = root
         history: list[Segment] = []
         first = True
-        for number, message in enumerate(messages):
+        said = in_words(self.tools, messages, toolbox.tools)
+        # A message that only lists tools belongs to the first.
+        numbers = (*range(len(said) - len(messages)), *range(len(messages)))
+        for number, message in zip(numbers, said, strict=True):
             *headers, body = self.segments(message, first=first)
             first = first and not (headers or body)
             history += (Segment(h, number, prompt_key(key, h), boundary=False) for h in headers)
             key = extend(key, *self.canonical(message))
             end = key if message.role != "user" else None
             history.append(Segment(body, number, end, boundary=end is not None))
-        text = self._opening(messages[-1].role, thinking)
+        calls = toolbox.expected(self.tools.form, thinking)
+        begun = calls.begun if calls else ""
+        text = self._opening(messages[-1].role, thinking, begun)
         opening = Segment(text, len(messages) - 1, prompt_key(key, text), boundary=True)
-        return Layout(tuple(history), opening, key, phase_of(text) if self.thinks else "answer")
+        phase = phase_of(text) if self.thinks and not begun else "answer"
+        return Layout(tuple(history), opening, key, phase, calls)
 
-    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
+    def told(
+        self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
+    ) -> tuple[Segment, ...]:
         return layout.history
 
     def segments(self, message: Message, *, first: bool) -> tuple[str, ...]:
         """The texts of one message of the history; first: nothing stands before it."""
-        _, text = self.canonical(message)
-        if message.role == "assistant":
+        role, text = self.canonical(message)
+        if role == "assistant":
             header = self.assistant if first else self.header
             return (header, self.space + text if text else "")
-        before = self.system if message.role == "system" else self.user
+        before = self.system if role == "system" else self.user
         body = (before + text).rstrip()
         return (body if first or not body else _GAP + body,)
 
     def canonical(self, message: Message) -> tuple[str, str]:
+        message = self.tools.message(message)
         text = plain(message.content)
         if message.role != "assistant":
             text = re.sub(r"\n+", "\n", text)
         return message.role, text
 
-    def _opening(self, last: str, thinking: Thinking | None) -> str:
-        """What follows the last message.
+    def _opening(self, last: str, thinking: Thinking | None, begun: str = "") -> str:
+        """What follows the last message; begun: what a call begins with.
 
         The effort is asked for in the words that end it, if it is the user's; they are not part
         of the message, and so not of its name.
         """
+        if begun:
+            return self.header + self.space + begun
         if thinking is None:
             return self.header
         if thinking == "none":
@@ -116,6 +135,7 @@ G1 = HeadedTemplate(
     stops=("\n\nUser:", "\nUser:"),
     sampling=SamplingOptions(temperature=1.0, top_p=0.5, top_k=100),
     thinks=True,
+    tools=_TRAINED,
 )
 
 WORLD = HeadedTemplate(

@@ -1,24 +1,25 @@
 """A chat template written in Jinja, as Hugging Face's tokenizers bring one.
 
-It sees `messages`, `add_generation_prompt`, `bos_token` and `eos_token` (both empty: RWKV has no
-text for them), `enable_thinking` where a request says so, and `raise_exception`.
+It sees `messages`, `tools`, `add_generation_prompt`, `bos_token` and `eos_token` (both empty: RWKV
+has no text for them), `enable_thinking` where a request says so, and `raise_exception`. Where it
+does not know tools, or writes calls in a form that cannot be read, they are put in words.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import jinja2
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from server.chat.prompt import Layout, Segment
 from server.chat.template.base import TemplateError, plain
+from server.chat.template.jinja_source import compiled
+from server.chat.template.jinja_tools import find_calls, wire_messages, wire_tools
 from server.chat.thinking import Phase, phase_of
-from server.chat.types import Message, SamplingOptions, Thinking
+from server.chat.tools import EXPLAINED, NO_TOOLS, Toolbox, in_words
+from server.chat.types import Message, SamplingOptions, Thinking, Tool
 from server.errors import InvalidRequest
 from server.session import Key, extend, prompt_key
 
@@ -30,6 +31,18 @@ _PROBE = (
     Message("assistant", "An answer."),
     Message("user", "A second question?"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """What is rendered; added: messages that are not the request's, before the others."""
+
+    messages: tuple[Message, ...]
+    tools: tuple[Tool, ...] = ()
+    added: int = 0
+
+    def up_to(self, number: int) -> "_Talk":
+        return _Talk(self.messages[:number], self.tools, self.added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +85,41 @@ class JinjaTemplate:
         self.jinja = source
         self.thinks = "enable_thinking" in source
         self._may_think = "think" in source
-        self._template = _compiled(name, source)
+        self._template = compiled(name, source)
         self._check()
+        self._calls = find_calls(self._rendered)
+        self._form = self._calls.form if self._calls else EXPLAINED.form
         self.stops = self._find_stops()
 
     def lay_out(
-        self, root: Key, messages: Sequence[Message], thinking: Thinking | None = None
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        thinking: Thinking | None = None,
+        toolbox: Toolbox = NO_TOOLS,
     ) -> Layout:
-        whole = self._whole(messages, thinking)
+        talk = self._talk(messages, toolbox)
+        whole = self._whole(talk, thinking)
         history: list[Segment] = []
         at = 0
-        for cut in self._cuts(root, messages, whole):
+        for cut in self._cuts(root, talk, whole):
             if cut.end > at:
-                history.append(Segment(whole[at : cut.end], cut.message, cut.key, cut.boundary))
+                number = max(cut.message - talk.added, 0)
+                history.append(Segment(whole[at : cut.end], number, cut.key, cut.boundary))
                 at = cut.end
-        unasked = whole if thinking is None else self._whole(messages)
+        unasked = whole if thinking is None else self._whole(talk)
         key = extend(root, "prompt", unasked)
-        opening = Segment(whole[at:], len(messages) - 1, prompt_key(key, whole), boundary=True)
-        return Layout(tuple(history), opening, key, self._phase(messages, whole, thinking))
+        calls = toolbox.expected(self._form, thinking)
+        begun = calls.begun if calls else ""
+        name = prompt_key(key, whole + begun)
+        opening = Segment(whole[at:] + begun, len(messages) - 1, name, boundary=True)
+        phase: Phase = "answer" if begun else self._phase(talk, whole, thinking)
+        return Layout(tuple(history), opening, key, phase, calls)
 
-    def told(self, messages: Sequence[Message], layout: Layout) -> tuple[Segment, ...]:
-        whole = self._whole(messages, opened=False)
+    def told(
+        self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
+    ) -> tuple[Segment, ...]:
+        whole = self._whole(self._talk(messages, toolbox), opened=False)
         before = "".join(segment.text for segment in layout.history)
         known = layout.history if whole.startswith(before) else ()
         rest = whole[len(before) if known else 0 :]
@@ -100,68 +127,84 @@ class JinjaTemplate:
         return (*known, end) if rest else known
 
     def canonical(self, message: Message) -> tuple[str, str]:
-        return message.role, plain(message.content)
+        if self._calls is None:
+            message = EXPLAINED.message(message)
+        text = plain(message.content)
+        if message.tool_calls:
+            text = self._form.answer(text, message.tool_calls)
+        return message.role, text
 
-    def _cuts(self, root: Key, messages: Sequence[Message], whole: str) -> Iterator[_Cut]:
+    def _talk(self, messages: Sequence[Message], toolbox: Toolbox) -> _Talk:
+        if self._calls is not None:
+            return _Talk(tuple(messages), toolbox.tools)
+        said = in_words(EXPLAINED, messages, toolbox.tools)
+        return _Talk(said, added=len(said) - len(messages))
+
+    def _cuts(self, root: Key, talk: _Talk, whole: str) -> Iterator[_Cut]:
         """After a system message that stands first, and around the last answers."""
+        messages = talk.messages
         if messages[0].role == "system":
-            system = self._part(messages[:1], whole, opened=False)
+            system = self._part(talk.up_to(1), whole, opened=False)
             if system is not None:
                 yield _Cut(len(system), 0, extend(root, "text", system), boundary=True)
         for number in range(max(1, len(messages) - _BOUNDARIES), len(messages)):
             if messages[number].role == "assistant":
-                yield from self._answer_cuts(root, messages, number, whole)
+                yield from self._answer_cuts(root, talk, number, whole)
 
-    def _answer_cuts(
-        self, root: Key, messages: Sequence[Message], number: int, whole: str
-    ) -> Iterator[_Cut]:
+    def _answer_cuts(self, root: Key, talk: _Talk, number: int, whole: str) -> Iterator[_Cut]:
         """Where the answer's prompt ended, and where its words end, before what closes it."""
-        prompt = self._part(messages[:number], whole, opened=True)
+        prompt = self._part(talk.up_to(number), whole, opened=True)
         if prompt is None:
             return
         key = extend(root, "prompt", prompt)
         yield _Cut(len(prompt), number, prompt_key(key, prompt), boundary=False)
-        role, text = self.canonical(messages[number])
+        role, text = self.canonical(talk.messages[number])
         start = len(prompt) + len(whole[len(prompt) :]) - len(whole[len(prompt) :].lstrip())
         if text and whole.startswith(text, start):
             yield _Cut(start + len(text), number, extend(key, role, text), boundary=True)
 
-    def _part(self, messages: Sequence[Message], whole: str, *, opened: bool) -> str | None:
+    def _part(self, talk: _Talk, whole: str, *, opened: bool) -> str | None:
         """The rendering of the first messages, if the whole begins with it."""
         try:
-            part = self._render(messages, opened=opened)
+            part = self._render(talk, opened=opened)
         except Exception:  # a template may not know half a conversation
             return None
         return part if whole.startswith(part) else None
 
-    def _phase(self, messages: Sequence[Message], whole: str, thinking: Thinking | None) -> Phase:
+    def _phase(self, talk: _Talk, whole: str, thinking: Thinking | None) -> Phase:
         if not self._may_think:
             return "answer"
         try:
-            closed = self._render(messages, opened=False, thinking=thinking)
+            closed = self._render(talk, opened=False, thinking=thinking)
         except Exception:  # it may only know how to ask for an answer
             return "start"
         return phase_of(whole[len(closed) :]) if whole.startswith(closed) else "start"
 
-    def _whole(
-        self, messages: Sequence[Message], thinking: Thinking | None = None, *, opened: bool = True
-    ) -> str:
+    def _whole(self, talk: _Talk, thinking: Thinking | None = None, *, opened: bool = True) -> str:
         try:
-            return self._render(messages, opened=opened, thinking=thinking)
+            return self._render(talk, opened=opened, thinking=thinking)
         except Exception as error:
             raise InvalidRequest(
                 f"the chat template {self.name} has no form for these messages: {error}",
                 param="messages",
             ) from error
 
-    def _render(
-        self, messages: Sequence[Message], *, opened: bool, thinking: Thinking | None = None
-    ) -> str:
+    def _render(self, talk: _Talk, *, opened: bool, thinking: Thinking | None = None) -> str:
         asked = {} if thinking is None else {"enable_thinking": thinking != "none"}
+        messages = wire_messages(talk.messages, self._calls)
+        return self._rendered(messages, wire_tools(talk.tools), opened=opened, **asked)
+
+    def _rendered(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]] | None,
+        *,
+        opened: bool,
+        **asked: bool,
+    ) -> str:
         return self._template.render(
-            messages=[
-                {"role": role, "content": text} for role, text in map(self.canonical, messages)
-            ],
+            messages=messages,
+            tools=tools,
             add_generation_prompt=opened,
             bos_token="",
             eos_token="",
@@ -171,7 +214,7 @@ class JinjaTemplate:
     def _check(self) -> None:
         """Raises TemplateError where even a question alone cannot be rendered."""
         try:
-            text = self._render(_PROBE[:1], opened=True)
+            text = self._rendered(wire_messages(_PROBE[:1], None), None, opened=True)
         except SecurityError as error:
             raise TemplateError(
                 f"the template {self.name} reaches for what templates may not use: {error}"
@@ -187,32 +230,9 @@ class JinjaTemplate:
         """What closes an answer, else what stands between it and the next question."""
         answer, question = _PROBE[1].content, _PROBE[2].content
         try:
-            closing = self._render(_PROBE[:2], opened=False).partition(answer)[2].strip()
-            between = self._render(_PROBE, opened=True).partition(answer)[2]
+            closing = self._render(_Talk(_PROBE[:2]), opened=False).partition(answer)[2].strip()
+            between = self._render(_Talk(_PROBE), opened=True).partition(answer)[2]
         except Exception:  # one question may be all it knows
             return ()
         stop = closing or between.partition(question)[0].rstrip()
         return (stop,) if stop else ()
-
-
-def _compiled(name: str, source: str) -> jinja2.Template:
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals["raise_exception"] = _raise
-    environment.filters["tojson"] = _json
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(
-            f"the template {name} is not valid Jinja: {error.message} (line {error.lineno})"
-        ) from error
-
-
-def _json(value: Any, indent: int | None = None) -> str:
-    """Without the escapes that Jinja's own filter makes for HTML."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)
-
-
-def _raise(message: Any) -> NoReturn:
-    raise jinja2.TemplateError(str(message))

@@ -14,7 +14,14 @@ from server.api.context import Context
 from server.chat.catalogue import Catalogue, Offer
 from server.chat.service import ServedModel
 from server.chat.template import G1
-from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, TurnEvent, TurnRequest
+from server.chat.types import (
+    ChoiceEnd,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    TurnEvent,
+    TurnRequest,
+)
 from server.config import ServerSettings
 from server.errors import NotFound
 
@@ -43,7 +50,7 @@ class FakeTurn:
 
     async def events(self) -> AsyncIterator[TurnEvent]:
         for step in self._script:
-            if isinstance(step, TextDelta | ReasoningDelta | ChoiceEnd):
+            if isinstance(step, TextDelta | ReasoningDelta | ToolCallDelta | ChoiceEnd):
                 yield step
             elif isinstance(step, Exception):
                 raise step
@@ -113,7 +120,7 @@ class Api:
         self.context = Context(catalogue, request_timeout_s=request_timeout_s)
         self.app = build_api(self.context, ServerSettings(**settings))
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app), base_url="http://test"
+            transport=httpx.ASGITransport(self.app), base_url="http://localhost"
         )
 
     async def chat(self, **fields: Any) -> httpx.Response:

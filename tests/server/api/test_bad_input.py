@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.server.api.bad_tools import TOOL_FIELDS
 from tests.server.api.doubles import PATH, Api, assert_error, body
 
 USER = {"role": "user", "content": "Hi"}
@@ -36,21 +37,6 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         {"messages": [{"role": "User", "content": "Hi"}]},
         "messages.0.role",
         "invalid_value",
-    ),
-    "the role tool": (
-        {"messages": [USER, {"role": "tool", "content": "4", "tool_call_id": "x"}]},
-        "messages.1.role",
-        "invalid_value",
-    ),
-    "the role function": (
-        {"messages": [USER, {"role": "function", "content": "4", "name": "f"}]},
-        "messages.1.role",
-        "invalid_value",
-    ),
-    "tool calls of the assistant": (
-        {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}]},
-        "messages.1.tool_calls",
-        "unsupported_parameter",
     ),
     "content of null": (content(None), "messages.0.content", "invalid_type"),
     "content as a number": (content(3), "messages.0.content", "invalid_type"),
@@ -151,10 +137,6 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "metadata with a number": ({"metadata": {"a": 1}}, "metadata.a", "invalid_type"),
     "metadata too long": ({"metadata": {"a": "x" * 513}}, "metadata.a", "invalid_value"),
     "user as a number": ({"user": 5}, "user", "invalid_type"),
-    "tools": ({"tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
-    "tool_choice required": ({"tool_choice": "required"}, "tool_choice", "unsupported_parameter"),
-    "functions": ({"functions": []}, "functions", "unsupported_parameter"),
-    "function_call": ({"function_call": "auto"}, "function_call", "unsupported_parameter"),
     "an unknown response format": (
         {"response_format": {"type": "xml"}},
         "response_format",
@@ -232,6 +214,7 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_value",
     ),
     "web search": ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
+    **TOOL_FIELDS,
 }
 
 GOOD = json.dumps(body())

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openai.types import EmbeddingCreateParams
 from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params as chat_params
 from pydantic import BaseModel
 
+from server.api.batches import BatchBody
 from server.api.chat_request import (
     ChatCompletionRequest,
     ChatMessage,
@@ -23,6 +25,12 @@ from server.api.completion_request import (
     RefusedCompletionFields,
 )
 from server.api.constraint import ConstraintFields
+from server.api.embedding_request import (
+    EmbeddingBody,
+    HonouredEmbeddingFields,
+    MeaninglessEmbeddingFields,
+    RefusedEmbeddingFields,
+)
 from server.api.sampling import SamplingFields
 from server.api.tokenizer import TokenizerInfo
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
@@ -48,6 +56,10 @@ def table_names(begin: str, end: str) -> list[str]:
         (ChatMessage, "A **message**", "Other keys of a message"),
         (MeaninglessCompletionFields, "Without meaning", "Refused"),
         (RefusedCompletionFields, "Refused as", "### The completion"),
+        (HonouredEmbeddingFields, "### The inputs", "Not in a vector's way"),
+        (MeaninglessEmbeddingFields, "Not in a vector's way", "Refused, unless"),
+        (RefusedEmbeddingFields, "Refused, unless", "### The vectors"),
+        (BatchBody, "## Batches", "First the whole file"),
         (TokenizeBody, "### `POST /tokenize`", "### `POST /detokenize`"),
         (DetokenizeBody, "### `POST /detokenize`", "### `GET /tokenizer_info`"),
         (TokenizerInfo, "### `GET /tokenizer_info`", "## Models"),
@@ -72,7 +84,7 @@ def test_every_address_is_documented(api: Api) -> None:
         for path, methods in api.app.openapi()["paths"].items()
         for method in methods
     }
-    assert documented == served | {"GET /openapi.json"}
+    assert documented == served | {"GET /openapi.json", "GET /docs"}
 
 
 @pytest.mark.parametrize(
@@ -82,6 +94,10 @@ def test_every_address_is_documented(api: Api) -> None:
 def test_every_parameter_of_the_sdk_is_known(params: Any, fields: type[BaseModel]) -> None:
     official = params.CompletionCreateParamsStreaming.__annotations__
     assert set(official) - set(fields.model_fields) == set()
+
+
+def test_every_parameter_of_the_sdk_for_embeddings_is_known() -> None:
+    assert set(EmbeddingCreateParams.__annotations__) - set(EmbeddingBody.model_fields) == set()
 
 
 def test_every_error_code_in_the_code_is_documented() -> None:

@@ -14,6 +14,7 @@ from openai import (
     AsyncOpenAI,
     AuthenticationError,
     BadRequestError,
+    InternalServerError,
     NotFoundError,
     OpenAI,
     RateLimitError,
@@ -220,6 +221,38 @@ def test_a_chunked_body_beyond_the_limit_is_413(serving: tuple[str, App]) -> Non
         pytest.fail("the answer did not arrive before the connection was cut")
     assert response.status_code == 413
     assert response.json()["error"]["code"] == "request_too_large"
+
+
+def test_an_answer_in_the_background_leaves_the_queue_to_others(client: OpenAI, app: App) -> None:
+    running = ask(client, stream=True, n=CAPACITY, extra_body={"priority": 1}, **ENDLESS)
+    assert ask(client).choices[0].message.content
+    running.close()
+    assert eventually(lambda: app.catalogue.in_flight == 0)
+
+
+def test_nobody_goes_before_the_others(client: OpenAI) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        ask(client, extra_body={"priority": -1})
+    assert refused.value.param == "priority"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_finds_no_slot_in_time_is_a_503(
+    tmp_path_factory: pytest.TempPathFactory, stream: bool
+) -> None:
+    path = checkpoint(tmp_path_factory.mktemp("model"))
+    with (
+        served(path, engine__max_slots=1, engine__max_wait_s=0.2) as (url, app),
+        OpenAI(base_url=f"{url}/v1", api_key="key", max_retries=0) as client,
+    ):
+        running = ask(client, stream=True, **ENDLESS)
+        next(running)
+        with pytest.raises(InternalServerError) as late:
+            ask(client, stream=stream)
+        assert (late.value.status_code, late.value.code) == (503, "queue_timeout")
+        assert late.value.response.headers["retry-after"]
+        running.close()
+        assert eventually(lambda: app.catalogue.in_flight == 0)
 
 
 def test_errors_of_the_sdk_carry_the_request_id(client: OpenAI) -> None:

@@ -69,7 +69,16 @@ TOKENIZE: dict[str, tuple[dict[str, Any], str, str]] = {
         "chat_template_kwargs.enable_thinking",
         "invalid_value",
     ),
-    "tools": ({**CHAT, "tools": [{"type": "function"}]}, "tools", "unsupported_parameter"),
+    "a tool of nothing": (
+        {**CHAT, "tools": [{"type": "function"}]},
+        "tools.0.function",
+        "missing_parameter",
+    ),
+    "a result of an unknown call": (
+        {"messages": [{"role": "tool", "content": "4", "tool_call_id": "x"}]},
+        "messages.0.tool_call_id",
+        "invalid_value",
+    ),
     "a template": ({**CHAT, "chat_template": "{{ x }}"}, "chat_template", "unsupported_parameter"),
     "an answer to go on with": (
         {**CHAT, "continue_final_message": True},

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.base import Model
 from server.chat.service import ChatService, ServedModel
 from server.chat.template import G1, Template
+from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.turn import Turn
 from server.chat.types import (
     ChoiceEnd,
@@ -16,6 +17,8 @@ from server.chat.types import (
     ReasoningDelta,
     SamplingOptions,
     TextDelta,
+    ToolCall,
+    ToolCallDelta,
     TurnRequest,
 )
 from server.engine.client import EngineClient
@@ -69,9 +72,11 @@ class Server:
     async def ask(self, *messages: Message, caller: str = "ann", **options) -> "Answer":
         return await read(await self.start(*messages, caller=caller, **options))
 
-    def kept(self, *messages: Message, caller: str = "ann") -> Snapshot | None:
+    def kept(
+        self, *messages: Message, caller: str = "ann", toolbox: Toolbox = NO_TOOLS
+    ) -> Snapshot | None:
         """The snapshot that would let this prompt start without feeding anything."""
-        layout = self.service.model.lay_out(caller, messages)
+        layout = self.service.model.lay_out(caller, messages, toolbox=toolbox)
         found = self.sessions.resume(layout.keys)
         return found.snapshot if found.segments == len(layout.segments) else None
 
@@ -82,6 +87,7 @@ class Answer:
     texts: dict[int, str]
     thoughts: dict[int, str]
     ends: dict[int, ChoiceEnd]
+    made: dict[int, list[ToolCall]]
 
     @property
     def text(self) -> str:
@@ -92,6 +98,15 @@ class Answer:
     def thought(self) -> str:
         (thought,) = self.thoughts.values()
         return thought
+
+    @property
+    def calls(self) -> list[ToolCall]:
+        (calls,) = self.made.values()
+        return calls
+
+    @property
+    def message(self) -> Message:
+        return Message("assistant", self.text, tuple(self.calls))
 
     @property
     def end(self) -> ChoiceEnd:
@@ -112,11 +127,12 @@ class Answer:
 
 
 async def read(turn: Turn) -> Answer:
-    answer = Answer(turn, {}, {}, {})
+    answer = Answer(turn, {}, {}, {}, {})
     async with asyncio.timeout(PATIENCE_S):
         async for event in turn.events():
             answer.texts.setdefault(event.choice, "")
             answer.thoughts.setdefault(event.choice, "")
+            made = answer.made.setdefault(event.choice, [])
             match event:
                 case TextDelta(choice, text):
                     assert text
@@ -127,6 +143,14 @@ async def read(turn: Turn) -> Answer:
                     assert choice not in answer.ends
                     assert not answer.texts[choice]
                     answer.thoughts[choice] += text
+                case ToolCallDelta(choice, index, arguments, str(id), str(name)):
+                    assert (index, arguments) == (len(made), "")
+                    assert choice not in answer.ends
+                    made.append(ToolCall(id, name, ""))
+                case ToolCallDelta(choice, index, arguments):
+                    assert arguments
+                    assert choice not in answer.ends
+                    made[index] = replace(made[index], arguments=made[index].arguments + arguments)
                 case ChoiceEnd(choice):
                     answer.ends[choice] = event
     return answer

@@ -6,6 +6,7 @@ is delivered but the longest end of the text with which a stop string begins.
 """
 
 import codecs
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.chat.stops import TextWatcher
+from server.chat.tools import FENCED, CallPiece, CallSplitter, ContentPiece, ExpectedCalls
 from server.engine.messages import Watched
 from tests.doubles import ByteTokenizer
 
@@ -219,3 +221,78 @@ def test_a_long_answer_is_watched_in_linear_time() -> None:
         watcher.push(98)
     assert len(watcher._text) < 10
     assert len(watcher._boundaries) < 10
+
+
+CALL = '```json\n{"name": "f", "arguments": {"a": "aa\\nb"}}\n```'
+CALLS = ExpectedCalls(FENCED, frozenset("f"), held=True)
+
+
+@st.composite
+def called(draw: st.DrawFn) -> tuple[str, list[str]]:
+    """A text with calls, and what begins like one, cut anywhere; no token is a whole call."""
+    pieces = TEXTS | st.sampled_from([CALL, "\n\n" + CALL, "```json", "``", CALL[:20]])
+    text = "".join(draw(st.lists(pieces, max_size=4)))
+    cuts = draw(st.lists(st.integers(0, len(text)), max_size=12))
+    cuts += [match.end() + draw(st.integers(0, 20)) for match in re.finditer(r"```json\n\{", text)]
+    bounds = sorted(min(cut, len(text)) for cut in cuts)
+    return text, [text[a:b] for a, b in pairwise([0, *bounds, len(text)])]
+
+
+def watched(parts: list[str], stop: str, *, template: bool) -> tuple[str, bool]:
+    """What is delivered, and whether the stop string ended it."""
+    tokenizer = ByteTokenizer([part.encode() for part in parts])
+    stops = ((stop,), ()) if template else ((), (stop,))
+    watcher, text = TextWatcher(tokenizer, *stops, trim=False, calls=CALLS), ""
+    for number in range(len(parts)):
+        said = watcher.push(257 + number)
+        text += said.text
+        if said.stopped:
+            return text, True
+    return text + watcher.close(), False
+
+
+def said(text: str) -> tuple[str, int]:
+    """Content, and the number of calls."""
+    splitter = CallSplitter(CALLS)
+    pieces = splitter.push(text) + splitter.close()
+    content = "".join(piece.text for piece in pieces if isinstance(piece, ContentPiece))
+    return content, sum(isinstance(piece, CallPiece) and bool(piece.name) for piece in pieces)
+
+
+STOP = st.text(st.sampled_from("ab\n`j{"), min_size=1, max_size=4)
+
+
+@PROPERTY
+@given(called(), STOP, st.booleans())
+def test_a_stop_beside_calls_does_not_depend_on_the_tokens(
+    answer: tuple[str, list[str]], stop: str, template: bool
+) -> None:
+    text, parts = answer
+    alone = watched(list(text), stop, template=template)
+    assert watched(parts, stop, template=template) == alone
+    delivered, stopped = alone
+    assert text.startswith(delivered)
+    assert stopped or delivered == text
+
+
+@PROPERTY
+@given(called(), STOP)
+def test_a_stop_leaves_every_call_before_it_whole(answer: tuple[str, list[str]], stop: str) -> None:
+    text, parts = answer
+    delivered, stopped = watched(parts, stop, template=False)
+    content, calls = said(delivered)
+    everything, all_calls = said(text)
+    assert everything.startswith(content.rstrip())
+    assert calls <= all_calls
+    if not stopped:
+        assert (content, calls) == (everything, all_calls)
+    if stopped:
+        assert stop in text
+        assert stop not in content
+
+
+@PROPERTY
+@given(st.lists(st.sampled_from([CALL, "\n" + CALL]), min_size=1, max_size=3), STOP)
+def test_no_stop_lies_within_calls(parts: list[str], stop: str) -> None:
+    text = "".join(parts).lstrip()
+    assert watched(list(text), stop, template=False) == (text, False)

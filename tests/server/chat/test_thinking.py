@@ -275,8 +275,7 @@ async def test_where_there_is_no_room_to_drop_a_thought_the_follow_up_reads_the_
     async with serving(PENSIVE, **FORGETFUL) as server:
         turn = await server.start(*HELLO, thinking="on")
         with monkeypatch.context() as busy:
-            busy.setattr(server.client, "capacity", 1)  # which the turn has taken
-            busy.setattr(server.client, "_in_flight", 2)
+            busy.setattr(server.client, "room", lambda priority: 0)
             assert (await read(turn)).text == "Hi there."
         talk = (*HELLO, assistant("Hi there."), user("Bye"))
         second = await server.ask(*talk, max_tokens=1)

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from server.engine.messages import (
     Event,
     Failed,
     Finished,
+    Place,
     Sampling,
     Submit,
     TokenSampled,
@@ -315,3 +317,41 @@ async def test_a_watcher_that_breaks_on_cancel_fails_its_request_alone() -> None
             bad.cancel()
         assert isinstance((await collect(bad))[-1], Failed)
         assert isinstance((await collect(client.submit(submit("good"))))[-1], Finished)
+
+
+async def test_the_background_takes_no_room_of_those_who_wait() -> None:
+    model = GatedModel()
+    async with running(model, capacity=2) as client:
+        for number in range(2):
+            client.submit(replace(submit(f"b{number}"), place=Place("a", 1)))
+        with pytest.raises(EngineFull):
+            client.submit(replace(submit("b2"), place=Place("a", 9)))
+        assert (client.room(), client.room(1)) == (2, 0)
+        client.submit(submit("urgent", branches=2))
+        assert client.in_flight == 4
+        model.gate.set()
+        await until(lambda: client.in_flight == 0)
+        assert (client.room(), client.room(1)) == (2, 2)
+
+
+async def test_a_meter_is_told_of_every_token_of_a_caller() -> None:
+    spent: dict[str, int] = {}
+
+    class Counting:
+        def spent(self, caller: str, tokens: int) -> None:
+            spent[caller] = spent.get(caller, 0) + tokens
+
+    engine = Engine(CountingModel(), max_slots=4, prefill_chunk=8)
+    client = EngineClient(engine, capacity=8, meter=Counting())
+    client.start()
+    (end,) = [
+        event
+        for event in await collect(client.submit(replace(submit("a"), place=Place("ann"))))
+        if isinstance(event, Finished)
+    ]
+    # Of a follow-up the whole prompt counts, and the token that stops it.
+    again = replace(submit("b", branches=2), start=end.snapshot, place=Place("bob"))
+    await collect(client.submit(replace(again, stop_ids=frozenset(range(97)))))
+    await collect(client.submit(submit("nobody's")))
+    await client.stop()
+    assert spent == {"ann": 3 + 5, "bob": 8 + 3 + 2}

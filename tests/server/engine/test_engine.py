@@ -4,6 +4,7 @@ import pytest
 
 from server.engine.engine import Engine
 from server.engine.messages import (
+    Admitted,
     BoundaryReached,
     Branch,
     Event,
@@ -39,7 +40,7 @@ def engine(model: CountingModel | None = None, slots: int = 4, chunk: int = 8) -
 def run(engine: Engine, limit: int = 500) -> list[Event]:
     events = []
     for _ in range(limit):
-        events += engine.step()
+        events += [e for e in engine.step() if not isinstance(e, Admitted)]
         if engine.idle:
             return events
     raise AssertionError("the engine does not come to rest")

@@ -19,6 +19,7 @@ class Told:
     """What was told of answers, and of steps as sequences and tokens."""
 
     prompts: list[tuple[int, int]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     first: list[float] = field(default_factory=list)
     following: list[float] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
@@ -27,6 +28,9 @@ class Told:
 
     def admitted(self, computed: int, cached: int) -> None:
         self.prompts.append((computed, cached))
+
+    def started(self, seconds: float) -> None:
+        self.waits.append(seconds)
 
     def first_token(self, seconds: float) -> None:
         self.first.append(seconds)
@@ -94,6 +98,8 @@ async def test_every_branch_has_one_first_token_and_the_rest_follow() -> None:
     assert len(engine.told.first) == 3
     assert len(engine.told.following) == 9
     assert engine.told.ends == ["length"] * 3
+    assert len(engine.told.waits) == 1
+    assert engine.told.waits[0] <= min(engine.told.first)
     assert min(engine.told.first + engine.told.following) >= 0
 
 

@@ -9,6 +9,7 @@ from models.base import ModelSpec
 from models.rwkv7 import Rwkv7
 from server.engine.engine import Engine
 from server.engine.messages import (
+    Admitted,
     BoundaryReached,
     Branch,
     Event,
@@ -54,7 +55,7 @@ def run(model, *submits: Submit, chunk: int = 8, **options) -> list[Event]:
         engine.submit(one)
     events: list[Event] = []
     for _ in range(500):
-        events += engine.step()
+        events += [e for e in engine.step() if not isinstance(e, Admitted)]
         if engine.idle:
             return events
     raise AssertionError("the engine does not come to rest")

@@ -1,0 +1,139 @@
+"""The messages of a chat's body, and the conversation they make."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from server.api.fields import ListOf, Refused, Wire
+from server.chat.types import Message, Role, ToolCall
+from server.errors import InvalidRequest
+
+
+class TextPart(Wire):
+    """A piece of a message's text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class CalledFunction(Wire):
+    """A call, its arguments as JSON in a string."""
+
+    name: Annotated[str, Field(min_length=1)]
+    arguments: str
+
+
+class ToolCallField(Wire):
+    """A call that an assistant's message made."""
+
+    id: Annotated[str, Field(min_length=1)]
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ChatMessage(Wire):
+    """One message; `name` has a meaning only where it says whose result a message is."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | Annotated[ListOf[TextPart], Field(min_length=1)] | None = None
+    tool_calls: ListOf[ToolCallField] | None = None
+    tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+    audio: Annotated[Any, Refused()] = None
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The content as one string, parts joined by a line feed."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text for part in self.content)
+        return self.content or ""
+
+    @property
+    def calls(self) -> bool:
+        return bool(self.tool_calls) or self.function_call is not None
+
+
+class Conversation:
+    """Reads messages in their order; a result has to belong to a call before it."""
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._ids: set[str] = set()
+        self._functions: dict[str, str] = {}  # the older form's calls: ids by names
+
+    def read(self, messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+        """Raises InvalidRequest, naming the message at fault."""
+        for number, message in enumerate(messages):
+            place = f"messages.{number}"
+            _check_content(message, place)
+            self._messages.append(self._read(message, place))
+        return tuple(self._messages)
+
+    def _read(self, message: ChatMessage, place: str) -> Message:
+        match message.role:
+            case "tool":
+                return Message("tool", message.text, tool_call_id=self._id(message, place))
+            case "function":
+                return Message("tool", message.text, tool_call_id=self._function(message, place))
+            case "assistant":
+                return Message("assistant", message.text, self._calls(message, place))
+        if message.calls:
+            param = f"{place}.{'tool_calls' if message.tool_calls else 'function_call'}"
+            raise _fault(param, f"only an assistant calls anything, not the role {message.role}")
+        role: Role = "system" if message.role == "developer" else message.role
+        return Message(role, message.text)
+
+    def _calls(self, message: ChatMessage, place: str) -> tuple[ToolCall, ...]:
+        calls = [
+            ToolCall(call.id, call.function.name, call.function.arguments)
+            for call in message.tool_calls or ()
+        ]
+        if (function := message.function_call) is not None:
+            id = f"function_{place}"
+            calls.append(ToolCall(id, function.name, function.arguments))
+            self._functions[function.name] = id
+        if len({call.id for call in calls}) < len(calls):
+            raise _fault(f"{place}.tool_calls", "two of the calls have the same id")
+        self._ids |= {call.id for call in calls}
+        return tuple(calls)
+
+    def _id(self, message: ChatMessage, place: str) -> str:
+        """The call that a tool's message answers."""
+        id, param = message.tool_call_id, f"{place}.tool_call_id"
+        if id is None:
+            message_ = f"{param} is required: it says which call this is the result of."
+            raise InvalidRequest(message_, param=param, code="missing_parameter")
+        if id not in self._ids:
+            raise _fault(param, f"no assistant's message before it has a call {id[:64]!r}")
+        return id
+
+    def _function(self, message: ChatMessage, place: str) -> str:
+        name, param = message.name, f"{place}.name"
+        if name is None:
+            message_ = f"{param} is required: it says which function this is the result of."
+            raise InvalidRequest(message_, param=param, code="missing_parameter")
+        if name not in self._functions:
+            raise _fault(param, f"no assistant's message before it calls {name[:64]!r}")
+        return self._functions[name]
+
+
+def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
+    """The messages as templates know them. Raises InvalidRequest."""
+    return Conversation().read(messages)
+
+
+def _check_content(message: ChatMessage, place: str) -> None:
+    """Only a message that calls may leave its content out."""
+    if message.content is not None or (message.role == "assistant" and message.calls):
+        return
+    param = f"{place}.content"
+    if "content" not in message.model_fields_set:
+        raise InvalidRequest(f"{param} is required.", param=param, code="missing_parameter")
+    wanted = f"{param} must be a string or a list of text parts, but is null."
+    raise InvalidRequest(wanted, param=param, code="invalid_type")
+
+
+def _fault(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(f"{param}: {message}", param=param, code="invalid_value")

@@ -1,0 +1,183 @@
+"""/v1/files: what clients upload for batches, and what batches made. Each file is its caller's."""
+
+import asyncio
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import FileResponse
+
+from server.api.context import Served
+from server.api.errors import Refusal
+from server.api.pages import page
+from server.errors import InvalidRequest
+from server.files import StoredFile
+
+router = APIRouter(prefix="/v1/files", tags=["files"])
+
+_MOST = 10_000
+_LAST_S = (3600, 30 * 24 * 3600)  # shortest and longest `expires_after`
+_ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
+_FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "purpose": {"enum": ["batch"]},
+                        _ANCHOR: {"enum": ["created_at"]},
+                        _SECONDS: {"type": "integer", "minimum": 3600, "maximum": 2592000},
+                    },
+                }
+            }
+        },
+    }
+}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+}
+
+
+class FileEntry(BaseModel):
+    """A file as the OpenAI SDK types it; expires_at is null where it stays until it is deleted."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    expires_at: int | None
+    filename: str
+    purpose: str
+    status: Literal["processed"] = "processed"
+
+
+class FileList(BaseModel):
+    """A page of files."""
+
+    object: Literal["list"] = "list"
+    data: list[FileEntry]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class FileDeleted(BaseModel):
+    """A file that is no more."""
+
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+@router.post("", openapi_extra=_FORM)
+async def upload_file(request: Request, context: Served) -> FileEntry:
+    """Takes the input of a batch."""
+    _check_sender(request)
+    async with request.form(max_files=1, max_fields=8) as form:
+        file = _file(form)
+        lasts_s = _lasts_s(form)
+        stored = await asyncio.to_thread(
+            context.files.add,
+            request.state.caller,
+            file.file,
+            filename=file.filename or "file",
+            purpose="batch",
+            lasts_s=lasts_s,
+        )
+    return _entry(stored)
+
+
+@router.get("")
+async def list_files(request: Request, context: Served) -> FileList:
+    """The caller's files, the newest first."""
+    files = await asyncio.to_thread(context.files.list, request.state.caller)
+    purpose = request.query_params.get("purpose")
+    wanted = [file for file in files if purpose in {None, file.purpose}]
+    found, more = page(request, wanted, lambda file: file.id, limit=_MOST, most=_MOST)
+    data = [_entry(file) for file in found]
+    ends = (data[0].id, data[-1].id) if data else (None, None)
+    return FileList(data=data, first_id=ends[0], last_id=ends[1], has_more=more)
+
+
+@router.get("/{file_id}")
+async def retrieve_file(file_id: str, request: Request, context: Served) -> FileEntry:
+    """What is known of a file."""
+    return _entry(context.files.get(request.state.caller, file_id))
+
+
+@router.get("/{file_id}/content", response_class=FileResponse, responses=_BYTES)
+async def download_file(file_id: str, request: Request, context: Served) -> FileResponse:
+    """What is in a file."""
+    file = context.files.get(request.state.caller, file_id)
+    return FileResponse(
+        context.files.path(request.state.caller, file_id),
+        media_type="application/octet-stream",
+        filename=file.filename,
+        headers={"x-content-type-options": "nosniff"},
+    )
+
+
+@router.delete("/{file_id}")
+async def delete_file(file_id: str, request: Request, context: Served) -> FileDeleted:
+    """Forgets a file."""
+    context.files.delete(request.state.caller, file_id)
+    return FileDeleted(id=file_id)
+
+
+def _entry(file: StoredFile) -> FileEntry:
+    return FileEntry(
+        id=file.id,
+        bytes=file.nbytes,
+        created_at=int(file.created),
+        expires_at=None if file.expires is None else int(file.expires),
+        filename=file.filename,
+        purpose=file.purpose,
+    )
+
+
+def _check_sender(request: Request) -> None:
+    """A page of another origin may send a form without asking, so it is asked where it is from."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "multipart/form-data":
+        message = "A file is sent as multipart/form-data."
+        raise Refusal(415, message, code="unsupported_media_type")
+    origin = request.headers.get("origin")
+    if origin is None or "*" in request.app.state.origins:
+        return
+    known = {request.headers.get("host"), *request.app.state.origins}
+    if origin not in known and urlsplit(origin).netloc not in known:
+        message = "Pages of this origin may not upload files; see server.cors_origins."
+        raise Refusal(403, message, code="forbidden_origin")
+
+
+def _file(form: FormData) -> UploadFile:
+    file, purpose = form.get("file"), form.get("purpose")
+    if not isinstance(file, UploadFile):
+        raise InvalidRequest("file is required.", param="file", code="missing_parameter")
+    if purpose is None:
+        raise InvalidRequest("purpose is required.", param="purpose", code="missing_parameter")
+    if purpose != "batch":
+        message = "purpose must be 'batch': files have no other use here."
+        raise InvalidRequest(message, param="purpose", code="invalid_value")
+    return file
+
+
+def _lasts_s(form: FormData) -> float | None:
+    anchor, seconds = form.get(_ANCHOR), form.get(_SECONDS)
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at":
+        message = f"{_ANCHOR} must be 'created_at'."
+        raise InvalidRequest(message, param=_ANCHOR, code="invalid_value")
+    least, most = _LAST_S
+    text = seconds if isinstance(seconds, str) else ""
+    if not (text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most):
+        message = f"{_SECONDS} must be a number from {least} to {most}."
+        raise InvalidRequest(message, param=_SECONDS, code="invalid_value")
+    return float(text)

@@ -1,0 +1,115 @@
+"""One choice of a turn: the text that the engine delivers becomes events for the listener."""
+
+import secrets
+from collections.abc import Iterator
+
+from server.chat.thinking import Phase, Said, ThoughtSplitter
+from server.chat.tokens import TextToken, TokenLedger
+from server.chat.tools import CallPiece, CallSplitter, ContentPiece, ExpectedCalls, Piece
+from server.chat.types import (
+    ChoiceEnd,
+    Message,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    TurnEvent,
+)
+from server.engine.messages import Finished, TokenSampled
+
+
+class Answer:
+    """What has been said so far. ledger: given where the content's tokens are wanted."""
+
+    def __init__(
+        self,
+        choice: int,
+        phase: Phase,
+        ledger: TokenLedger | None,
+        calls: ExpectedCalls | None = None,
+    ) -> None:
+        self._choice = choice
+        self._ledger = ledger
+        self._thoughts = ThoughtSplitter(phase)
+        self._splitter = CallSplitter(calls) if calls is not None else None
+        self._text = ""
+        self._calls: list[tuple[str, str, list[str]]] = []  # id, name, arguments in pieces
+        self._start = self._end = 0  # of the content's latest unbroken part, in the answer
+        self._tokens = 0
+        self._reasoning_tokens = 0
+
+    @property
+    def thought(self) -> bool:
+        return self._thoughts.thought
+
+    @property
+    def message(self) -> Message:
+        """As it was delivered."""
+        calls = (ToolCall(id, name, "".join(pieces)) for id, name, pieces in self._calls)
+        return Message("assistant", self._text, tuple(calls))
+
+    def push(self, event: TokenSampled) -> Iterator[TurnEvent]:
+        """One more token."""
+        if self._ledger is not None:
+            self._ledger.push(event.token, event.logprob)
+        answered = self._thoughts.answering
+        said = self._thoughts.push(event.text)
+        self._tokens += 1
+        if self.thought and not answered:
+            self._reasoning_tokens = self._tokens
+        yield from self._events(said.reasoning, self._pieces(said))
+        yield from self._late_tokens(cut=False)
+
+    def close(self, event: Finished) -> Iterator[TurnEvent]:
+        """The last text, what was held back of all, and the end."""
+        last, held = self._thoughts.push(event.text), self._thoughts.close()
+        said = Said(last.reasoning + held.reasoning, last.content + held.content)
+        pieces = self._pieces(said)
+        if self._splitter is not None:
+            pieces += self._splitter.close()
+        yield from self._events(said.reasoning, pieces)
+        yield from self._late_tokens(cut=True)
+        called = self._calls and event.reason == "stop"
+        reason = "tool_calls" if called else event.reason
+        yield ChoiceEnd(self._choice, reason, event.sampled, self._reasoning_tokens)
+
+    def _pieces(self, said: Said) -> list[Piece]:
+        if self._splitter is not None:
+            return self._splitter.push(said.content)
+        return [ContentPiece(said.content, len(self._text))] if said.content else []
+
+    def _events(self, reasoning: str, pieces: list[Piece]) -> Iterator[TurnEvent]:
+        if reasoning:
+            yield ReasoningDelta(self._choice, reasoning)
+        for piece in pieces:
+            match piece:
+                case ContentPiece(text, at):
+                    self._start = self._start if at == self._end else at
+                    self._end = at + len(text)
+                    self._text += text
+                    yield TextDelta(self._choice, text, self._take())
+                case CallPiece():
+                    yield from self._late_tokens(cut=True)
+                    yield self._call(piece)
+
+    def _call(self, piece: CallPiece) -> ToolCallDelta:
+        if piece.name is not None:
+            id = f"call_{secrets.token_hex(12)}"
+            self._calls.append((id, piece.name, []))
+            return ToolCallDelta(self._choice, piece.index, "", id, piece.name)
+        self._calls[piece.index][2].append(piece.arguments)
+        return ToolCallDelta(self._choice, piece.index, piece.arguments)
+
+    def _late_tokens(self, *, cut: bool) -> Iterator[TextDelta]:
+        """Tokens that were complete only after their text had been delivered."""
+        tokens = self._take(cut=cut)
+        if tokens:
+            yield TextDelta(self._choice, "", tokens)
+
+    def _take(self, *, cut: bool = False) -> tuple[TextToken, ...]:
+        """The next tokens of the content; see TokenLedger.take."""
+        if self._ledger is None or not self._text:
+            return ()
+        before = self._ledger.blank + (self._thoughts.answer_at or 0)
+        start, end = (max(before + place, 0) for place in (self._start, self._end))
+        return self._ledger.take(start, end, cut=cut)

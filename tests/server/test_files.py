@@ -1,0 +1,109 @@
+"""Files on disk: whole or not at all, each for its owner, within a budget."""
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+
+from server.errors import InvalidRequest, NotFound
+from server.files import FileStore, clean_name
+
+
+def add(store: FileStore, owner: str = "ann", data: bytes = b"data", **fields):
+    given = {"filename": "in.jsonl", "purpose": "batch", **fields}
+    return store.add(owner, io.BytesIO(data), **given)
+
+
+def test_a_file_is_there_after_a_restart(tmp_path: Path) -> None:
+    stored = add(FileStore(tmp_path))
+    again = FileStore(tmp_path)
+    assert again.get("ann", stored.id) == stored
+    assert again.path("ann", stored.id).read_bytes() == b"data"
+    assert again.list("ann") == [stored]
+
+
+def test_a_file_is_its_owners_alone(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    stored = add(store)
+    for ask in (store.get, store.path, store.delete):
+        with pytest.raises(NotFound):
+            ask("bob", stored.id)
+    assert store.list("bob") == []
+    assert store.get("ann", stored.id)
+
+
+@pytest.mark.parametrize("id", ["", "file-1", "../ann/file-1", "file-" + "0" * 32])
+def test_an_id_that_is_none_is_not_found(tmp_path: Path, id: str) -> None:
+    with pytest.raises(NotFound):
+        FileStore(tmp_path).path("ann", id)
+
+
+def test_the_newest_file_comes_first(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    files = [add(store) for _ in range(3)]
+    assert store.list("ann") == files[::-1]
+
+
+def test_a_file_that_was_deleted_leaves_nothing(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    store.delete("ann", add(store).id)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_expired_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileStore(tmp_path)
+    stored = add(store, lasts_s=10)
+    assert store.list("ann") == [stored]
+    later = time.time() + 11
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(NotFound):
+        store.get("ann", stored.id)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_there_is_room_for_so_much_and_no_more(tmp_path: Path) -> None:
+    store = FileStore(tmp_path, max_bytes=10)
+    first = add(store, data=b"x" * 6)
+    with pytest.raises(InvalidRequest) as full:
+        add(store, "bob", data=b"x" * 6)
+    assert full.value.code == "storage_full"
+    add(store, data=b"x" * 6, purpose="batch_output")  # what was computed is kept
+    store.delete("ann", first.id)
+    assert len(list(tmp_path.rglob("*.data"))) == 1
+
+
+def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError("gone")
+
+    store = FileStore(tmp_path)
+    with pytest.raises(OSError, match="gone"):
+        store.add("ann", Broken(), filename="a", purpose="batch")
+    assert store.list("ann") == []
+
+
+def test_without_a_folder_everything_goes_at_the_end() -> None:
+    store = FileStore()
+    path = store.path("ann", add(store).id)
+    assert path.is_file()
+    assert not store.lasts
+    store.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("in.jsonl", "in.jsonl"),
+        ("../../etc/passwd", "passwd"),
+        (r"C:\data\in.jsonl", "in.jsonl"),
+        ("a\nb\0c\u202e.jsonl", "abc.jsonl"),
+        ("..", "file"),
+        ("", "file"),
+        ("x" * 300, "x" * 255),
+    ],
+)
+def test_names_are_the_last_part_without_what_no_name_should_have(given: str, name: str) -> None:
+    assert clean_name(given) == name
