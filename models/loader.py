@@ -54,7 +54,7 @@ _DTYPES = {
     "fp16": torch.float16,
     "int8": torch.int8,
     "w8a8": torch.qint8,
-    "int4": torch.int4,
+    "int4": torch.quint4x2,
 }
 _SMALL_MODEL = 200_000_000  # parameters; below it float32 costs torch little and rounds least
 
@@ -76,11 +76,12 @@ def load(
     """Load a checkpoint of RWKV-4 to RWKV-7.
 
     path: a checkpoint file of any layout, the index of one in several files, or a folder with
-    one. dtype: auto, float32, bf16, fp16, int8, w8a8 or int4; on the CPU, all but float32 and
-    fp16 are computed by a NativeModel. adapter: merged into the weights, and into the fingerprint; not a tuned initial
-    state. base: a model that this function made of the same checkpoint, in the same number format
-    and on the same device: tensors that the adapter leaves alone are shared with it; any other
-    model is of no use, and of no harm. keep_packed: see native.packed.folder. Raises CheckpointError with one sentence when the
+    one. dtype: auto, float32, bf16, fp16, int8, w8a8 or int4; on the CPU, all but float32 and fp16
+    are computed by a NativeModel. adapter: merged into the weights, and into the fingerprint; not
+    a tuned initial state. base: a model that this function made of the same checkpoint, in the
+    same number format and on the same device: tensors that the adapter leaves alone are shared
+    with it; any other model is of no use, and of no harm. keep_packed: see native.packed.folder.
+    Raises CheckpointError with one sentence when the
     checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when the
     environment forces an instruction set that is not there.
     """
@@ -213,7 +214,8 @@ def number_format(name: str, backend: Backend, spec: ModelSpec) -> torch.dtype:
 
 def format_name(dtype: torch.dtype) -> str:
     """What people are told that a model computes in."""
-    return "w8a8" if dtype == torch.qint8 else str(dtype).removeprefix("torch.")
+    own = {torch.qint8: "w8a8", torch.quint4x2: "int4"}
+    return own.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def weights_bytes(found: Checkpoint, backend: Backend, dtype: torch.dtype) -> int:

@@ -6,8 +6,13 @@ from models.base import CheckpointError, ModelSpec
 from models.native.library import available
 
 CHANNELS = 16  # of a head, or of a model without heads: what the library takes at once
-FORMATS = {torch.bfloat16: "bf16", torch.int8: "int8", torch.qint8: "w8a8", torch.int4: "int4"}
-"""The library's names. qint8 is int8 whose activations are 8-bit integers too."""
+FORMATS = {
+    torch.bfloat16: "bf16",
+    torch.int8: "int8",
+    torch.qint8: "w8a8",
+    torch.quint4x2: "int4",
+}
+"""The library's names; of qint8 and quint4x2 there are no tensors, they only name a format."""
 
 
 def supports(spec: ModelSpec) -> bool:

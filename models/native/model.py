@@ -31,10 +31,10 @@ class NativeModel:
     tensors: with their official names, on the CPU; each is packed and not referred to afterwards.
     begin: the wkv that sequences begin with, [L,H,N,N]; None is zeros.
     dtype: a key of choice.FORMATS. threads: how many compute, the caller among them; they end
-    with the model. packed: has what was packed before of tensors; `tensors` yields their outlines. shared: names of tensors that are those of `base`, a model of the same
-    sizes and format; they live as long as either. A sequence's logits are the same to the bit
-    whatever `threads` is and whatever else is in the step. Raises BackendError when the library
-    cannot be used.
+    with the model. shared: names of tensors that are those of `base`, a model of the same sizes
+    and format; they live as long as either. packed: has what was packed before of tensors; then
+    `tensors` yields their outlines. A sequence's logits are the same to the bit whatever `threads`
+    is and whatever else is in the step. Raises BackendError when the library cannot be used.
     """
 
     def __init__(

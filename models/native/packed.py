@@ -77,8 +77,8 @@ def folder(setting: str, checkpoint: Path) -> Path | None:
         return Path(setting).expanduser()
     if os.access(checkpoint.parent, os.W_OK):
         return checkpoint.parent
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "rwkv-server"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".cache") / "rwkv-server"
 
 
 def file_name(checkpoint: Path, key: Key) -> str:
@@ -152,18 +152,18 @@ def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
     header, starts, total = _layout(key, blobs)
     if shutil.disk_usage(path.parent).free < _SPARE * total:
         raise OSError("the disk is nearly full")
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    temporary = Path(name)
     try:
-        with open(handle, "wb") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(_FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest()))
             file.write(header)
             for start, blob in zip(starts, blobs.values(), strict=True):
                 file.seek(start)
                 file.write(_view(blob, blob.size))
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -14,7 +14,7 @@ _WEIGHT = {
     torch.bfloat16: 2.0,
     torch.int8: 1 + 2 / 64,
     torch.qint8: 1 + 2 / 64,
-    torch.int4: 0.5 + 2 / 32,
+    torch.quint4x2: 0.5 + 2 / 32,
 }
 
 
@@ -26,7 +26,7 @@ def estimate(spec: ModelSpec, shapes: Mapping[str, Tensor], dtype: torch.dtype) 
     weights = sum(_packed(name, tensor, spec, dtype) for name, tensor in shapes.items())
     floats = 7 * spec.width  # and activations as matrices take them, in up to seven mixtures
     activations = 9 * spec.width + spec.ffn_width
-    activation = 1 if dtype in {torch.qint8, torch.int4} else 2
+    activation = 1 if dtype in {torch.qint8, torch.quint4x2} else 2
     return int(weights + _PASS * (4 * floats + activation * activations))
 
 
@@ -36,5 +36,5 @@ def _packed(name: str, tensor: Tensor, spec: ModelSpec, dtype: torch.dtype) -> f
     if name == "emb.weight" or not name.endswith(".weight"):
         return 2 * tensor.numel()
     rows, inputs = (-(-n // to) * to for n, to in zip(tensor.shape, (_ROWS, _INPUTS), strict=True))
-    is_head = name == "head.weight" and dtype == torch.int4
+    is_head = name == "head.weight" and dtype == torch.quint4x2
     return rows * inputs * _WEIGHT[torch.int8 if is_head else dtype]

@@ -26,7 +26,7 @@ NETWORKS: dict[str, type[Network]] = {
     "7": Rwkv7,
 }
 GENERATIONS = tuple(NETWORKS)
-DTYPES = (torch.bfloat16, torch.int8, torch.qint8, torch.int4)
+DTYPES = (torch.bfloat16, torch.int8, torch.qint8, torch.quint4x2)
 USUAL = Sizes()
 TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7))
 
@@ -49,7 +49,7 @@ def twin(generation: str, sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloa
     spec, network = detect(tensors), NETWORKS[generation]
     if dtype in {torch.int8, torch.qint8}:
         tensors = {name: as_int8(name, tensor) for name, tensor in tensors.items()}
-    if dtype == torch.int4:
+    if dtype == torch.quint4x2:
         model = native(generation, sizes, dtype)
         blobs = model.packed(tensors)
         tensors = {n: unpacked(blobs[n], n, t) for n, t in tensors.items() if n in blobs}
