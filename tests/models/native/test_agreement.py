@@ -54,7 +54,7 @@ Answer = tuple[Tensor, State]
 def agrees(ours: Answer, exact: Answer, isa: str, dtype: torch.dtype) -> bool:
     """int8 rounds what is multiplied to 16 bits, w8a8 and int4 to 8; bf16 in AVX-512 to bf16."""
     if dtype in {torch.qint8, torch.quint4x2}:
-        return divergence(ours[0], exact[0]) < 0.02 and deviation(ours[1], exact[1]) < 0.2
+        return divergence(ours[0], exact[0]) < 0.1 and deviation(ours[1], exact[1]) < 0.4
     if isa == "avx512":
         return divergence(ours[0], exact[0]) < 0.005 and deviation(ours[1], exact[1]) < 0.15
     limit = 0.01 if dtype == torch.int8 else 2e-4
