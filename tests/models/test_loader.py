@@ -112,7 +112,7 @@ def test_what_a_model_will_take_is_known_beforehand(
     found = open_checkpoint(path)
     chosen = loader.number_format(dtype, CPU, found.spec)
     taken = loader.resident_bytes([loader.load(path, CPU, dtype)])
-    assert loader.weights_bytes(found, CPU, chosen) == pytest.approx(taken, rel=0.1)
+    assert 0.99 * taken <= loader.weights_bytes(found, CPU, chosen) <= 1.3 * taken
 
 
 def test_a_model_survives_that_its_file_is_replaced(path: Path) -> None:
