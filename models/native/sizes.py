@@ -19,14 +19,14 @@ _WEIGHT = {
 
 
 def estimate(spec: ModelSpec, shapes: Mapping[str, Tensor], dtype: torch.dtype) -> int:
-    """Bytes of packed weights and of what is computed in, rather too many than too few.
+    """Bytes of packed weights and of what is computed in, within a tenth.
 
     shapes: tensors by their official names, whose values are not looked at.
     """
     weights = sum(_packed(name, tensor, spec, dtype) for name, tensor in shapes.items())
     floats = 7 * spec.width  # and activations as matrices take them, in up to seven mixtures
     activations = 9 * spec.width + spec.ffn_width + 1024  # low ranks, and what threads need
-    activation = 2 if dtype in {torch.qint8, torch.quint4x2} else 4  # bytes at most
+    activation = 1 if dtype in {torch.qint8, torch.quint4x2} else 2
     return int(weights + _PASS * (4 * floats + activation * activations))
 
 

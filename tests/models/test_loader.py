@@ -112,7 +112,7 @@ def test_what_a_model_will_take_is_known_beforehand(
     found = open_checkpoint(path)
     chosen = loader.number_format(dtype, CPU, found.spec)
     taken = loader.resident_bytes([loader.load(path, CPU, dtype)])
-    assert 0.99 * taken <= loader.weights_bytes(found, CPU, chosen) <= 1.3 * taken
+    assert 0.9 * taken <= loader.weights_bytes(found, CPU, chosen) <= 1.3 * taken
 
 
 def test_a_model_survives_that_its_file_is_replaced(path: Path) -> None:
