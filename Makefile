@@ -16,6 +16,8 @@ ARGS ?=
 export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
 
 BIN := $(VENV)/bin
+# The clients that tests drive, some of which need other versions of what the server needs.
+CLIENTS := $(VENV)-clients
 # Python compiles what it imports; compiling all of torch beforehand would double the wait.
 PIP := $(BIN)/python -m pip install --no-compile --disable-pip-version-check -c constraints.txt
 LOCK := pyproject.toml constraints.txt hatch_build.py
@@ -38,15 +40,22 @@ chat: $(VENV)/.native ## Chat in the terminal
 	@exec $(BIN)/rwkv-server chat $(ARGS)
 
 .PHONY: setup
-setup: $(VENV)/.develop $(VENV)/.native ## Set up everything that development needs
+setup: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Set up everything that development needs
 
 .PHONY: test
-test: $(VENV)/.develop $(VENV)/.native ## Run the tests
+test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
 	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.develop $(VENV)/.native ## Send random requests, for half an hour or more
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+.PHONY: clients
+clients: $(CLIENTS)/.ready ## Install the clients that tests drive
 
 .PHONY: lint
 lint: $(VENV)/.develop ## Check format, lint, types and import contracts
@@ -107,7 +116,7 @@ lock: $(VENV)/.develop ## Rewrite constraints.txt from what is installed
 
 .PHONY: clean
 clean: ## Delete the environment, caches and builds
-	rm -rf $(VENV) build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(CLIENTS) tests/clients/node/node_modules build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -132,6 +141,15 @@ $(VENV)/.develop: $(LOCK) | $(VENV)/bin/python
 	@echo "==> installing rwkv-server and its tools into $(VENV), once (torch is large: this can take minutes)"
 	@$(PIP) -e '.[test,dev]'
 	@touch $(VENV)/.runtime $@
+
+$(CLIENTS)/.ready: tests/clients/requirements.txt tests/clients/node/package-lock.json | $(VENV)/bin/python
+	@echo "==> installing the clients that tests drive into $(CLIENTS), once"
+	@$(BIN)/python -m venv "$(CLIENTS)"
+	@$(CLIENTS)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check \
+		-r tests/clients/requirements.txt
+	@PATH="$(abspath $(CLIENTS))/bin:$$PATH" npm ci --prefix tests/clients/node \
+		--no-audit --no-fund --loglevel=error
+	@touch $@
 
 # The installation compiles the native library too; this does so again when its sources change.
 $(VENV)/.native: $(NATIVE) | $(VENV)/.runtime

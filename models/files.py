@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.base import CheckpointError
 from models.gguf_file import GgufTensors
-from models.tensors import LazyTensors, format_name
+from models.tensors import LazyTensors, drop_pages, format_name
 
 
 def read(path: Path) -> LazyTensors:
@@ -87,6 +87,9 @@ class PytorchTensors(LazyTensors):
     def container(self) -> str:
         return "PyTorch"
 
+    def forget(self, name: str) -> None:
+        drop_pages(self[name])
+
     def number_format(self, name: str) -> str:
         return format_name(self[name].dtype)
 
@@ -120,6 +123,9 @@ class SafetensorsTensors(LazyTensors):
     @property
     def metadata(self) -> Mapping[str, str]:
         return self._file.metadata() or {}
+
+    def forget(self, name: str) -> None:
+        drop_pages(self[name])
 
     def number_format(self, name: str) -> str:
         return format_name(self[name].dtype)

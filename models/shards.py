@@ -43,6 +43,9 @@ class ShardedTensors(LazyTensors):
     def container(self) -> str:
         return next(iter(self._parts.values())).container
 
+    def forget(self, name: str) -> None:
+        self._parts[self._places[name]].forget(name)
+
     def number_format(self, name: str) -> str:
         return self._parts[self._places[name]].number_format(name)
 

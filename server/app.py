@@ -30,6 +30,7 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
+from server.records import MemoryRecords
 from server.session import Archive, CipherError, HomeError, SessionManager, SnapshotStore
 from server.telemetry import TelemetryError, open_tracing
 
@@ -105,11 +106,11 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
     try:
+        archive = keeping.archive(settings.sessions)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)
         first = offers[0].load(None, progress)
-        archive = keeping.archive(settings.sessions)
     except (*loading.UNUSABLE, CipherError, HomeError, TelemetryError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
@@ -126,6 +127,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
+        records=MemoryRecords(settings.sessions.records_bytes),
         allowances=allowances,
         tracing=tracing,
         files=FileStore(max_bytes=int(settings.files.max_bytes)),

@@ -37,12 +37,12 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A checkpoint that was looked at. dtype is as the settings have it; itemsize is in bytes."""
+    """A checkpoint that was looked at. dtype is as the settings have it."""
 
     path: Path
     served: ServedModel
     dtype: str
-    itemsize: int
+    weights_nbytes: int
 
 
 def offers(
@@ -76,16 +76,17 @@ def _source(settings: AnyModel, backend: Backend) -> _Source:
     named = find(settings.path)
     checkpoint = open_checkpoint(named.path)
     spec = checkpoint.spec
-    dtype = loader.number_format(settings.dtype, backend, spec.parameters)
+    dtype = loader.number_format(settings.dtype, backend, spec)
     served = ServedModel(
         id=settings.id or named.id,
         spec=spec,
-        dtype=str(dtype).removeprefix("torch."),
+        dtype=loader.format_name(dtype),
         tokenizer=load(settings.tokenizer or beside(checkpoint.path), spec.vocab_size),
         template=find_template(settings.template, spec.generation, spec.vocab_size),
         keep_thinking=settings.keep_thinking,
     )
-    return _Source(checkpoint.path, served, settings.dtype, dtype.itemsize)
+    nbytes = loader.weights_bytes(checkpoint, backend, dtype)
+    return _Source(checkpoint.path, served, settings.dtype, nbytes)
 
 
 def _base(sources: Sequence[_Source], adapter: AdapterSettings) -> _Source:
@@ -133,7 +134,7 @@ class _Maker:
         states = (self.engine.max_slots + 1) * state_bytes(spec, _SHIFT_BYTES)
         return Offer(
             source.served,
-            nbytes=spec.parameters * source.itemsize + states,
+            nbytes=source.weights_nbytes + states,
             load=partial(self._load, source, adapter, states),
         )
 
@@ -161,7 +162,10 @@ class _Maker:
         base: Model | None,
         progress: Progress,
     ) -> Runtime:
-        model = loader.load(source.path, self.backend, source.dtype, progress, adapter, base)
+        model = loader.load(
+            *(source.path, self.backend, source.dtype, progress, adapter, base),
+            keep_packed=self.engine.packed_weights,
+        )
         served = source.served
         if model.spec.fingerprint != served.spec.fingerprint:
             raise CheckpointError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from models.tensors import outlines, sample
+from models.tensors import LazyTensors, outlines, sample
 
 _SAMPLES = 1024  # values of each tensor
 
@@ -22,4 +22,6 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tuple(outline.shape)} {outline.dtype}\n".encode())
         values = sample(tensors, name, _SAMPLES).contiguous()
         digest.update(values.view(torch.uint8).numpy().tobytes())
+        if isinstance(tensors, LazyTensors):
+            tensors.forget(name)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Held-out evaluation: `python -m models.gosling.evaluate [--model DIR] [--count N] [--json]`.
+"""Held-out evaluation: `python -m models.gosling.evaluate [--model DIR] [--dtype D] [--count N]`.
 
 Every answer is generated greedily behind its true history. `score` takes any predictor, so the
 same measure serves training and the finished model.
@@ -93,13 +93,14 @@ def table(found: list[Result]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate the bundled model on unseen dialogues.")
     parser.add_argument("--model", type=Path, default=Path(__file__).parent, help="its folder")
+    parser.add_argument("--dtype", default="auto", help="number format, as the server's --dtype")
     parser.add_argument("--count", type=int, default=200, help="dialogues of an ability and split")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--wrong", action="store_true", help="show some of the wrong answers")
     options = parser.parse_args()
     from models.gosling.greedy import Greedy
 
-    greedy = Greedy(options.model)
+    greedy = Greedy(options.model, dtype=options.dtype)
     found = results(greedy, greedy.encode, SPLITS, options.count)
     found += by_distance(greedy, greedy.encode, max(options.count // 4, 1))
     report(Console(), found, as_json=options.json, wrong=options.wrong)

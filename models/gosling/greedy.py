@@ -19,8 +19,8 @@ TURN = "\n\nUser:"
 class Greedy:
     """Calling it answers prompts of token ids with texts, in order."""
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
-        self._model = loader.load(folder, backends.select(device))
+    def __init__(self, folder: Path, device: str = "auto", dtype: str = "auto") -> None:
+        self._model = loader.load(folder, backends.select(device), dtype)
         self._tokenizer = tokenizer.load(folder, self._model.spec.vocab_size)
         self.encode = self._tokenizer.encode
 

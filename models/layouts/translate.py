@@ -69,6 +69,9 @@ class Translated(LazyTensors):
     def metadata(self) -> Mapping[str, str]:
         return self._stored.metadata
 
+    def forget(self, name: str) -> None:
+        self._stored.forget(self._sources[name].name)
+
     def number_format(self, name: str) -> str:
         return self._stored.number_format(self._sources[name].name)
 

@@ -6,7 +6,13 @@ from models.base import CheckpointError, ModelSpec
 from models.native.library import available
 
 CHANNELS = 16  # of a head, or of a model without heads: what the library takes at once
-DTYPES = (torch.bfloat16, torch.int8)
+FORMATS = {
+    torch.bfloat16: "bf16",
+    torch.int8: "int8",
+    torch.qint8: "w8a8",
+    torch.quint4x2: "int4",
+}
+"""The library's names; of qint8 and quint4x2 there are no tensors, they only name a format."""
 
 
 def supports(spec: ModelSpec) -> bool:
@@ -19,12 +25,12 @@ def _channels(spec: ModelSpec) -> int:
 
 
 def runs_natively(spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> bool:
-    """Raises CheckpointError for int8 where torch would have to compute it."""
-    if dtype not in DTYPES:
+    """Raises CheckpointError for a format of integers where torch would have to compute it."""
+    if dtype not in FORMATS:
         return False
     obstacle = _obstacle(spec, device)
-    if obstacle and dtype == torch.int8:
-        raise CheckpointError(f"int8 {obstacle}; take bf16 or another number format")
+    if obstacle and dtype != torch.bfloat16:
+        raise CheckpointError(f"{FORMATS[dtype]} {obstacle}; take bf16 or another number format")
     return not obstacle
 
 

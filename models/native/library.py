@@ -8,7 +8,7 @@ import ctypes
 import functools
 import logging
 import os
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_uint64, c_void_p
 
 from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
@@ -26,10 +26,13 @@ Handles = POINTER(c_void_p)
 
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv_available": (c_char_p, []),
-    "rwkv_new": (c_void_p, [c_char_p, Integers, c_int, c_char_p, c_int]),
+    "rwkv_new": (c_void_p, [c_char_p, Integers, c_char_p, c_char_p, c_int]),
     "rwkv_free": (None, [c_void_p]),
     "rwkv_bytes": (c_int64, [Handles, c_int64]),
-    "rwkv_put": (c_char_p, [c_void_p, c_char_p, Floats, c_int64, c_int64]),
+    "rwkv_put": (c_char_p, [c_void_p, c_char_p, c_void_p, c_int, c_int64, c_int64]),
+    "rwkv_place": (c_char_p, [c_void_p, c_char_p, c_int64, c_int64, c_int64, Handles]),
+    "rwkv_packed": (c_int64, [c_void_p, c_char_p, Handles]),
+    "rwkv_checksum": (c_uint64, [c_void_p, c_int64]),
     "rwkv_share": (c_char_p, [c_void_p, c_void_p, c_char_p]),
     "rwkv_ready": (c_char_p, [c_void_p]),
     "rwkv_forward": (

@@ -1,9 +1,11 @@
 """RWKV of any generation behind models.base.Model, computed by the native library.
 
-Weights are bf16, or int8 with a scale for every 64 inputs of a row (then low ranks stay bf16, and
-activations are rounded to 16 bits by groups of 64). Everything else is float32, the token shifts
-of the state too; the state has the shapes and order of the slow twins, models.rwkv4 to
-models.rwkv7. Shape letters: see models/base.py.
+Weights are bf16, int8 with a scale for every 64 inputs of a row, or int4 with one for every 32 and
+an int8 head; low ranks and the embedding are bf16 always. Integer weights are multiplied by
+activations that are rounded by groups of 64: to 16 bits in int8, to 8 in int4 and in w8a8, which
+has the weights of int8. Everything else is float32, the token shifts of the state too; the state
+has the shapes and order of the slow twins, models.rwkv4 to models.rwkv7. Shape letters: see
+models/base.py.
 """
 
 import ctypes
@@ -16,7 +18,11 @@ from torch import Tensor
 from models import wkv4
 from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
+from models.native.choice import FORMATS
 from models.native.library import Floats, Integers, chosen_isa, library
+from models.native.packed import Blob, PackedFile
+
+_NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # as the library has them
 
 _SPARE = {("avx512", torch.int8): 3, ("avx512", torch.bfloat16): 7}
 
@@ -26,11 +32,11 @@ class NativeModel:
 
     tensors: with their official names, on the CPU; each is packed and not referred to afterwards.
     begin: the wkv that sequences begin with, [L,H,N,N]; None is zeros.
-    dtype: torch.bfloat16 or torch.int8. threads: how many compute, the caller among them; they
-    end with the model. shared: names of tensors that are those of `base`, a model of the same
-    sizes and format; they live as long as either. A sequence's logits are the same to the bit
-    whatever `threads` is and whatever else is in the step. Raises BackendError when the library
-    cannot be used.
+    dtype: a key of choice.FORMATS. threads: how many compute, the caller among them; they end
+    with the model. shared: names of tensors that are those of `base`, a model of the same sizes
+    and format; they live as long as either. packed: has what was packed before of tensors; then
+    `tensors` yields their outlines. A sequence's logits are the same to the bit whatever `threads`
+    is and whatever else is in the step. Raises BackendError when the library cannot be used.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class NativeModel:
         *,
         base: "NativeModel | None" = None,
         shared: Iterable[str] = (),
+        packed: PackedFile | None = None,
     ) -> None:
         self._spec, self._dtype, self._begin = spec, dtype, begin
         self.isa = chosen_isa()
@@ -52,8 +59,11 @@ class NativeModel:
         if base is not None:
             for name in shared:
                 _check(self._library.rwkv_share(self._handle, base._handle, name.encode()))
-        for name, tensor in tensors:
-            self._put(name, tensor)
+        if packed is not None:
+            self._read(packed, tensors, threads)
+        else:
+            for name, tensor in tensors:
+                self._put(name, tensor)
         _check(self._library.rwkv_ready(self._handle))
 
     def _new(self, threads: int) -> int:
@@ -62,7 +72,7 @@ class NativeModel:
         handle = self._library.rwkv_new(
             spec.generation.encode(),
             _integers((*sizes, spec.vocab_size)),
-            self._dtype == torch.int8,
+            FORMATS[self._dtype].encode(),
             self.isa.encode(),
             max(threads, 1),
         )
@@ -71,8 +81,35 @@ class NativeModel:
         return int(handle)
 
     def _put(self, name: str, tensor: Tensor) -> None:
-        matrix = tensor.detach().float().contiguous().view(-1, tensor.shape[-1])
-        _check(self._library.rwkv_put(self._handle, name.encode(), _floats(matrix), *matrix.shape))
+        values = tensor.detach()
+        values = (values if values.dtype in _NUMBERS else values.float()).contiguous()
+        matrix = values.view(-1, values.shape[-1])
+        address, number = matrix.data_ptr(), _NUMBERS[matrix.dtype]
+        _check(self._library.rwkv_put(self._handle, name.encode(), address, number, *matrix.shape))
+
+    def _read(
+        self, packed: PackedFile, outlines: Iterable[tuple[str, Tensor]], threads: int
+    ) -> None:
+        """Raises PackedError, or CheckpointError where sizes are not those of the outlines."""
+        blobs = {}
+        for name, outline in outlines:
+            size, memory = packed.sizes.get(name, 0), ctypes.c_void_p()
+            shape = outline.numel() // outline.shape[-1], outline.shape[-1]
+            place = self._library.rwkv_place
+            _check(place(self._handle, name.encode(), *shape, size, ctypes.byref(memory)))
+            if memory.value:
+                blobs[name] = Blob(memory.value, size)
+        for _ in packed.read(blobs, max(threads, 1)):
+            pass
+
+    def packed(self, names: Iterable[str]) -> dict[str, Blob]:
+        """What tensors became, by those of their names that are in use; gone with the model."""
+        found, memory = {}, ctypes.c_void_p()
+        for name in names:
+            size = self._library.rwkv_packed(self._handle, name.encode(), ctypes.byref(memory))
+            if memory.value:
+                found[name] = Blob(memory.value, int(size))
+        return found
 
     @property
     def spec(self) -> ModelSpec:

@@ -45,7 +45,7 @@ async def answer_whole(
     request: Request, turn: Turn[Any], seconds: float, whole: Coroutine[Any, Any, T]
 ) -> T:
     """The result of `whole`; the turn ends with it, with its client, or after `seconds` (0: no)."""
-    end = _limited(request, turn, seconds)
+    end = limited(request, turn, seconds)
     try:
         return await while_connected(request.receive, whole)
     finally:
@@ -57,18 +57,27 @@ async def answer_stream(
     turn: Turn[E],
     seconds: float,
     frames: Callable[[AsyncIterator[E]], AsyncGenerator[bytes]],
+    on_end: Callable[[], None] = lambda: None,
 ) -> EventStream:
-    """The same as a stream, once there is something to send or an error to raise."""
-    end = _limited(request, turn, seconds)
+    """The same as a stream, once there is something to send or an error to raise.
+
+    on_end: called once when the stream has ended, complete or not.
+    """
+    cancel = limited(request, turn, seconds)
+
+    def end() -> None:
+        cancel()
+        on_end()
+
     try:
         events = await while_connected(request.receive, _begun(turn.events()))
     except BaseException:
-        end()
+        cancel()
         raise
     return EventStream(frames(events), on_end=end)
 
 
-def _limited(request: Request, turn: Turn[Any], seconds: float) -> Callable[[], None]:
+def limited(request: Request, turn: Turn[Any], seconds: float) -> Callable[[], None]:
     """Lets the turn go on for `seconds` at most; what is returned ends it before.
 
     What belongs to a batch may have to wait for longer, and the batch has a limit of its own.

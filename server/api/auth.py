@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.api.dialects import speaks_anthropic
 from server.api.errors import Refusal, failure
 
 ANONYMOUS = "anonymous"
@@ -51,13 +52,20 @@ class Authentication:
             return await self._app(scope, receive, send)
         if "caller" in scope.get("state", {}):  # a request from within
             return await self._app(scope, receive, send)
-        authorization = Headers(scope=scope).get("authorization")
+        authorization = _authorization(scope)
         caller = self._keys.caller(authorization)
         if caller is None:
             await _refusal(authorization)(scope, receive, send)
         else:
             scope.setdefault("state", {})["caller"] = caller
             await self._app(scope, receive, send)
+
+
+def _authorization(scope: Scope) -> str | None:
+    """Anthropic's clients have a header of their own for the key."""
+    headers = Headers(scope=scope)
+    key = headers.get("x-api-key") if speaks_anthropic(scope) else None
+    return headers.get("authorization") if key is None else f"Bearer {key}"
 
 
 def _refusal(authorization: str | None) -> ASGIApp:

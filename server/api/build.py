@@ -11,13 +11,17 @@ from server import __version__
 from server.api import (
     batches,
     chat,
+    chat_stored,
     completions,
+    conversations,
     embeddings,
     files,
     health,
+    messages,
     metrics,
     models,
     reference,
+    responses,
     tokenizer,
 )
 from server.api.auth import Authentication, KeyRing
@@ -32,7 +36,11 @@ from server.config import ServerSettings
 
 _PARTS = (
     chat,
+    chat_stored,
     completions,
+    responses,
+    conversations,
+    messages,
     embeddings,
     files,
     batches,

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Request, Response
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
 from server.api.chat_answer import ChatCompletion, ChatCompletionWithIds, head, whole_answer
+from server.api.chat_keeping import Keeping, kept, read_past
 from server.api.chat_request import ChatCompletionRequest
 from server.api.chat_stream import ChunkWriter, chunks
 from server.api.chat_turn import turn_request
 from server.api.context import Served
 from server.api.priority import priority_of
+from server.api.stored import Stored
 from server.api.streams import framed
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -27,25 +29,36 @@ async def create_chat_completion(
     body: ChatCompletionRequest, request: Request, context: Served
 ) -> Response | ChatCompletion:
     """Answers a conversation."""
+    caller: str = request.state.caller
+    past = await read_past(body, Stored(context.records, caller))
     service = await find_service(context, body.model)
     model, seconds, choices = service.model, context.request_timeout_s, body.n or 1
     asked = turn_request(
         body,
-        caller=request.state.caller,
+        caller=caller,
         vocab_size=model.spec.vocab_size,
         thinks=model.template.thinks,
         priority=priority_of(request, body.priority),
+        before=past.messages,
     )
     turn = await service.start(asked)
+    begun = head(model)
+    new = asked.messages[len(past.messages) :]
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
+    keeping = Keeping(body, past, new, turn, begun, token_bytes) if kept(body) else None
+
+    def heard(events: AsyncIterator[TurnEvent]) -> AsyncIterator[TurnEvent]:
+        return events if keeping is None else keeping.hear(events)
+
     if not body.stream:
-        whole = whole_answer(turn, head(model), choices, token_bytes, legacy=body.legacy)
+        events = heard(turn.events())
+        whole = whole_answer(turn, events, begun, choices, token_bytes, legacy=body.legacy)
         return await answer_whole(request, turn, seconds, whole)
     writer = ChunkWriter(
-        head(model), include_usage=body.wants_usage, token_bytes=token_bytes, legacy=body.legacy
+        begun, include_usage=body.wants_usage, token_bytes=token_bytes, legacy=body.legacy
     )
 
     def frames(events: AsyncIterator[TurnEvent]) -> AsyncGenerator[bytes]:
-        return framed(chunks(turn, events, writer, choices))
+        return framed(chunks(turn, heard(events), writer, choices))
 
     return await answer_stream(request, turn, seconds, frames)

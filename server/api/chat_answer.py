@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
@@ -15,8 +15,10 @@ from server.chat.turn import Turn
 from server.chat.types import (
     ChoiceEnd,
     EndReason,
+    Message,
     ReasoningDelta,
     TextDelta,
+    ToolCall,
     ToolCallDelta,
     TurnEvent,
 )
@@ -109,7 +111,7 @@ class ChoiceWithIds(Choice):
 
 
 class ChatCompletion(BaseModel):
-    """The answers to a prompt."""
+    """The answers to a prompt; metadata: of one that is stored."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -119,6 +121,7 @@ class ChatCompletion(BaseModel):
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
+    metadata: Annotated[dict[str, str] | None, Field(exclude_if=_absent)] = None
 
 
 class ChatCompletionWithIds(ChatCompletion):
@@ -170,7 +173,7 @@ def usage(turn: Counted, ends: Iterable[ChoiceEnd]) -> Usage:
 
 
 @dataclass
-class _Collected:
+class Collected:
     """The events of one choice, put together."""
 
     text: str = ""
@@ -194,6 +197,12 @@ class _Collected:
             case ChoiceEnd():
                 self.end = event
 
+    @property
+    def said(self) -> Message:
+        """As the model has said it."""
+        calls = [ToolCall(c.id, c.function.name, c.function.arguments) for c in self.calls]
+        return Message("assistant", self.text, tuple(calls))
+
     def message(self, *, legacy: bool) -> AnswerMessage:
         found = AnswerMessage(
             content=self.text or (None if self.calls else ""),
@@ -208,6 +217,7 @@ class _Collected:
 
 async def whole_answer(
     turn: Turn,
+    events: AsyncIterator[TurnEvent],
     head: Head,
     choices: int,
     token_bytes: TokenBytes | None = None,
@@ -218,9 +228,21 @@ async def whole_answer(
 
     token_bytes: given where likelihoods were asked for. legacy: calls in the older form.
     """
-    found = [_Collected() for _ in range(choices)]
-    async for event in turn.events():
+    found = [Collected() for _ in range(choices)]
+    async for event in events:
         found[event.choice].add(event)
+    return completion(turn, head, found, token_bytes, legacy=legacy)
+
+
+def completion(
+    turn: Turn,
+    head: Head,
+    found: Sequence[Collected],
+    token_bytes: TokenBytes | None = None,
+    *,
+    legacy: bool = False,
+) -> ChatCompletion:
+    """Of choices that have ended."""
     ends = [one.end for one in found if one.end is not None]
     answer = ChatCompletion(
         id=head.id,

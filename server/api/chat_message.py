@@ -58,9 +58,9 @@ class ChatMessage(Wire):
 class Conversation:
     """Reads messages in their order; a result has to belong to a call before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Sequence[Message] = ()) -> None:
         self._messages: list[Message] = []
-        self._ids: set[str] = set()
+        self._ids = {call.id for message in before for call in message.tool_calls}
         self._functions: dict[str, str] = {}  # the older form's calls: ids by names
 
     def read(self, messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
@@ -119,9 +119,11 @@ class Conversation:
         return self._functions[name]
 
 
-def conversation(messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
-    """The messages as templates know them. Raises InvalidRequest."""
-    return Conversation().read(messages)
+def conversation(
+    messages: Sequence[ChatMessage], before: Sequence[Message] = ()
+) -> tuple[Message, ...]:
+    """The messages as templates know them; before: what they go on from. Raises InvalidRequest."""
+    return Conversation(before).read(messages)
 
 
 def _check_content(message: ChatMessage, place: str) -> None:

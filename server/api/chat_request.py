@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 
 from server.api.chat_message import ChatMessage
 from server.api.constraint import ConstraintFields
-from server.api.fields import AtMost, Count, ListOf, Refused, Whole, Wire
+from server.api.fields import Count, ListOf, Refused, Whole, Wire
+from server.api.items import MetadataField
 from server.api.priority import Priority
 from server.api.sampling import SamplingFields
 from server.api.tool_fields import ToolFields
@@ -43,6 +44,10 @@ class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingField
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    store: bool | None = None
+    metadata: MetadataField | None = None
+    previous_response_id: str | None = None
+    conversation: str | None = None
     priority: Priority | None = None
 
 
@@ -50,17 +55,6 @@ class MeaninglessFields(Wire):
     """Fields that official clients send and that change nothing here; their types are checked."""
 
     user: str | None = None
-    store: bool | None = None
-    metadata: (
-        Annotated[
-            dict[
-                Annotated[str, Field(max_length=64)],
-                Annotated[str, Field(max_length=512)],
-            ],
-            AtMost(16),
-        ]
-        | None
-    ) = None
     service_tier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
@@ -80,7 +74,6 @@ class RefusedFields(Wire):
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
     cache_salt: Annotated[Any, Refused()] = None
-    conversation: Annotated[Any, Refused()] = None
 
 
 class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):

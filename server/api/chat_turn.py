@@ -1,6 +1,6 @@
 """From the body of a chat completion request to the turn it asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from server.api.chat_message import conversation
 from server.api.chat_request import ChatCompletionRequest, ThinkingFields
@@ -8,11 +8,11 @@ from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.tool_fields import asked_choice, asked_tools
-from server.chat.types import Thinking, TurnRequest
+from server.chat.types import Message, Thinking, TurnRequest
 from server.errors import InvalidRequest
 
 _ENABLE = "chat_template_kwargs.enable_thinking"
-_EFFORTS: Mapping[str, Thinking] = {
+EFFORTS: Mapping[str, Thinking] = {
     "none": "none",
     "minimal": "none",
     "low": "low",
@@ -24,9 +24,15 @@ _EFFORTS: Mapping[str, Thinking] = {
 
 
 def turn_request(
-    body: ChatCompletionRequest, *, caller: str, vocab_size: int, thinks: bool, priority: int = 0
+    body: ChatCompletionRequest,
+    *,
+    caller: str,
+    vocab_size: int,
+    thinks: bool,
+    before: Sequence[Message] = (),
+    priority: int = 0,
 ) -> TurnRequest:
-    """What the chat service is asked.
+    """What the chat service is asked; before: what the messages go on from.
 
     Raises InvalidRequest for ids outside the vocabulary, for tools and results that do not fit
     together, for answers that are to be two things, and where the model does not think, for a
@@ -35,7 +41,7 @@ def turn_request(
     tools = asked_tools(body)
     return TurnRequest(
         caller=caller,
-        messages=conversation(body.messages),
+        messages=(*before, *conversation(body.messages, before)),
         choices=body.n or 1,
         max_tokens=_max_tokens(body),
         stop=stop_strings(body),
@@ -81,7 +87,11 @@ def asked_thinking(body: ThinkingFields, *, thinks: bool) -> Thinking | None:
             param=_ENABLE,
             code="invalid_value",
         )
-    param, wish = next(iter(wishes.items()), ("", None))
+    return allowed_thinking(*next(iter(wishes.items()), ("", None)), thinks=thinks)
+
+
+def allowed_thinking(param: str, wish: Thinking | None, *, thinks: bool) -> Thinking | None:
+    """A wish that came in the field `param`, as asked_thinking has it."""
     if thinks or wish is None:
         return wish
     if wish != "none":
@@ -98,7 +108,7 @@ def _wishes(body: ThinkingFields) -> dict[str, Thinking]:
     """What is asked for by which parameter, the one that says more first."""
     wishes: dict[str, Thinking] = {}
     if body.reasoning_effort is not None:
-        wishes["reasoning_effort"] = _EFFORTS[body.reasoning_effort]
+        wishes["reasoning_effort"] = EFFORTS[body.reasoning_effort]
     options = body.chat_template_kwargs
     if options is not None and options.enable_thinking is not None:
         wishes[_ENABLE] = "on" if options.enable_thinking else "none"

@@ -5,11 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from server.api.runs import Runs
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
 from server.files import FileStore
 from server.limits import Allowances, Limits
 from server.metrics import Metrics
+from server.records import MemoryRecords, Records
+
+_RECORDS_BYTES = 1 << 26
 
 if TYPE_CHECKING:
     from server.telemetry.spans import Tracing
@@ -20,6 +24,7 @@ class Context:
     """The models behind the routes, and how they are offered.
 
     max_prompt_tokens, request_timeout_s: 0 is no limit. stopping: no new answer is started.
+    records: what callers have stored. runs: answers that go on without their clients.
     """
 
     catalogue: Catalogue
@@ -27,6 +32,8 @@ class Context:
     request_timeout_s: float = 0.0
     stopping: bool = False
     metrics: Metrics = field(default_factory=Metrics)
+    records: Records = field(default_factory=lambda: MemoryRecords(_RECORDS_BYTES))
+    runs: Runs = field(default_factory=Runs)
     files: FileStore = field(default_factory=FileStore)
     batches: Batches = field(init=False)
     batches_together: int = 1

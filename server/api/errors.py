@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from server.api.dialects import anthropic_error, speaks_anthropic
 from server.api.faults import invalid_request
 from server.errors import (
     AnswerFailed,
@@ -92,15 +93,25 @@ class Failure:
 
 
 class _ErrorResponse(JSONResponse):
-    """A failure that leaves a note of itself in the request's state."""
+    """A failure that leaves a note of itself in the request's state.
+
+    It is told in the words of whom the address belongs to.
+    """
 
     def __init__(self, failure: Failure) -> None:
         headers = dict(failure.headers)
         super().__init__(failure.body.model_dump(), failure.status, headers=headers)
         self._detail = failure.detail
 
+    def _translate(self, scope: Scope) -> None:
+        told = anthropic_error(self.status_code, self._detail.message, scope)
+        self.body = self.render(told)
+        self.headers["content-length"] = str(len(self.body))
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {}).setdefault(ERROR, self._detail)
+        if speaks_anthropic(scope):
+            self._translate(scope)
         await super().__call__(scope, receive, send)
 
 

@@ -9,6 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.api.dialects import REQUEST_ID as ANTHROPIC_REQUEST_ID
+from server.api.dialects import speaks_anthropic
 from server.api.errors import Refusal, failure, unexpected
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,10 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[REQUEST_ID] = request_id
+                if speaks_anthropic(scope):
+                    headers[ANTHROPIC_REQUEST_ID] = request_id
             await send(message)
 
         await self._app(scope, receive, send_with_id)

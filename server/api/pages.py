@@ -11,15 +11,22 @@ Item = TypeVar("Item")
 
 
 def page(
-    request: Request, items: Sequence[Item], id_of: Callable[[Item], str], *, limit: int, most: int
+    request: Request,
+    items: Sequence[Item],
+    id_of: Callable[[Item], str],
+    *,
+    limit: int,
+    most: int,
+    order: str = "desc",
 ) -> tuple[list[Item], bool]:
     """One page of `items`, which come newest first, and whether there are more behind it.
 
-    limit: where the query names none. Raises InvalidRequest, or NotFound for an unknown `after`.
+    limit, order: where the query names none. Raises InvalidRequest, or NotFound for an unknown
+    `after`.
     """
     query = request.query_params
     found = list(items)
-    order = query.get("order", "desc")
+    order = query.get("order", order)
     if order not in {"asc", "desc"}:
         message = "order must be 'asc' or 'desc'."
         raise InvalidRequest(message, param="order", code="invalid_value")

@@ -53,6 +53,11 @@ def frame(data: dict[str, Any] | BaseModel) -> bytes:
     return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode("ascii")
 
 
+def named_frame(data: dict[str, Any]) -> bytes:
+    """One that also says its type, which is the data's own."""
+    return f"event: {data['type']}\n".encode("ascii") + frame(data)
+
+
 async def framed(frames: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """All frames and DONE; a failure on the way is a frame with `error`, and the last."""
     try:

@@ -82,6 +82,11 @@ def asked_tools(body: ToolFields) -> tuple[Tool, ...]:
         places = {f"functions.{i}": one for i, one in enumerate(body.functions)}
     else:
         places = {f"tools.{i}.function": one.function for i, one in enumerate(body.tools or ())}
+    return tools_at(places)
+
+
+def tools_at(places: dict[str, FunctionFields]) -> tuple[Tool, ...]:
+    """By the request's fields that they came in. Raises InvalidRequest."""
     _check_names(places)
     return tuple(_tool(function, place) for place, function in places.items())
 
@@ -126,15 +131,16 @@ def asked_choice(body: ToolFields, tools: Iterable[Tool]) -> ToolChoice:
         case "none" | "auto" | "required":
             return ToolChoice(choice)
         case NamedFunction(name=name):
-            return _required(name, names, f"{field}.name")
+            return required_tool(name, names, f"{field}.name")
         case NamedTool(function=function):
-            return _required(function.name, names, f"{field}.function.name")
+            return required_tool(function.name, names, f"{field}.function.name")
         case AllowedChoice(allowed_tools=allowed):
             place = f"{field}.allowed_tools.tools"
-            for number, tool in enumerate(allowed.tools):
-                _check_known(tool.function.name, names, f"{place}.{number}.function.name")
-            chosen = dict.fromkeys(tool.function.name for tool in allowed.tools)
-            return ToolChoice(allowed.mode, tuple(chosen))
+            chosen = {
+                f"{place}.{number}.function.name": tool.function.name
+                for number, tool in enumerate(allowed.tools)
+            }
+            return allowed_tools(allowed.mode, chosen, names)
 
 
 def _check_unused(body: ToolFields, names: set[str]) -> None:
@@ -145,9 +151,19 @@ def _check_unused(body: ToolFields, names: set[str]) -> None:
         raise _fault("function_call", "it asks for a call, but functions names none")
 
 
-def _required(name: str, names: set[str], param: str) -> ToolChoice:
+def required_tool(name: str, names: set[str], param: str) -> ToolChoice:
+    """Raises InvalidRequest for one that is not there."""
     _check_known(name, names, param)
     return ToolChoice("required", (name,))
+
+
+def allowed_tools(
+    mode: Literal["auto", "required"], chosen: dict[str, str], names: set[str]
+) -> ToolChoice:
+    """chosen: names by the request's fields. Raises InvalidRequest for one that is not there."""
+    for param, name in chosen.items():
+        _check_known(name, names, param)
+    return ToolChoice(mode, tuple(dict.fromkeys(chosen.values())))
 
 
 def _check_known(name: str, names: set[str], param: str) -> None:

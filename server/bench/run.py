@@ -130,7 +130,7 @@ def _facts(target: Target, model: Model) -> Measured:
         layers=spec.layers,
         width=spec.width,
         vocab_size=spec.vocab_size,
-        dtype=str(model.dtype).removeprefix("torch."),
+        dtype=loader.format_name(model.dtype),
         device=str(model.device),
         random_weights=target.random_weights,
     )

@@ -171,11 +171,15 @@ class ChatService:
         prompt = self._prompt(request, ready)
         self._check_length(prompt.tokens)
         max_tokens = request.max_tokens or self._default_max_tokens
+        sampling = resolve(
+            request.sampling, self.model.template.sampling, self.model.tokenizer, max_tokens
+        )
+        watchers = tuple(self._watchers(request, ready.layout, sampling.min_tokens))
         submit = Submit(
             request=secrets.token_hex(12),
             start=ready.resumption.snapshot,
             pieces=tuple(ready.pieces),
-            branches=tuple(self._branches(request, ready.layout, ready.grammar, max_tokens)),
+            branches=tuple(self._branches(sampling, ready.grammar, watchers)),
             max_tokens=max_tokens,
             stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
@@ -186,7 +190,7 @@ class ChatService:
             stream,
             prompt,
             self._sessions,
-            choices=request.choices,
+            watchers=watchers,
             reading=reading.pop_all(),
             retell=None if self.model.keep_thinking else partial(self._retell, request),
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
@@ -299,20 +303,23 @@ class ChatService:
         ends = () if request.ignore_eos else (self.model.tokenizer.eos_id,)
         return frozenset((*ends, *request.stop_token_ids))
 
-    def _branches(
-        self, request: TurnRequest, layout: Layout, grammar: Grammar | None, max_tokens: int
-    ) -> Iterator[Branch]:
-        tokenizer, stops = self.model.tokenizer, self._stops(request)
-        sampling = resolve(request.sampling, self.model.template.sampling, tokenizer, max_tokens)
-        for number in range(request.choices):
-            watcher = TextWatcher(
-                tokenizer,
-                stops,
+    def _watchers(
+        self, request: TurnRequest, layout: Layout, min_tokens: int
+    ) -> Iterator[TextWatcher]:
+        for _ in range(request.choices):
+            yield TextWatcher(
+                self.model.tokenizer,
+                self._stops(request),
                 request.stop,
                 layout.phase,
                 calls=layout.calls,
-                min_tokens=sampling.min_tokens,
+                min_tokens=min_tokens,
             )
+
+    def _branches(
+        self, sampling: Sampling, grammar: Grammar | None, watchers: Sequence[TextWatcher]
+    ) -> Iterator[Branch]:
+        for number, watcher in enumerate(watchers):
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
 

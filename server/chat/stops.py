@@ -45,6 +45,7 @@ class TextWatcher:
         # _text), from the newest one at or before the held text on; the first is at 0.
         self._boundaries: deque[tuple[int, int]] = deque([(0, 0)])
         self._started = not trim
+        self.stop: str | None = None  # of answer_stops, the one that ended the answer
 
     def push(self, token: int) -> Watched:
         text = self._decoder.push(self._tokenizer.token_bytes(token))
@@ -55,8 +56,10 @@ class TextWatcher:
         self._count += 1
         if not self._decoder.pending:
             self._boundaries.append((self._count, len(self._text)))
-        start = self._find_stop()
-        if start is not None:
+        found = self._find_stop()
+        if found is not None:
+            start, stop = found
+            self.stop = stop if stop in self._answer_stops else None
             return self._stop(start)
         text = self._release(self._undecided())
         return Watched(text, clean=self._boundaries[0][0])
@@ -65,10 +68,10 @@ class TextWatcher:
         """Held-back text, for an answer that ends otherwise; half a character is dropped."""
         return self._release(len(self._text))
 
-    def _find_stop(self) -> int | None:
-        """Where in the held text a whole stop string begins, the earliest one."""
-        found = (self._text.find(*sought) for sought in self._sought(self._decided))
-        return min((start for start in found if start >= 0), default=None)
+    def _find_stop(self) -> tuple[int, str] | None:
+        """Where in the held text a whole stop string begins, and which; the earliest one."""
+        found = ((self._text.find(*sought), sought[0]) for sought in self._sought(self._decided))
+        return min((one for one in found if one[0] >= 0), default=None)
 
     def _sought(self, decided: int) -> Iterator[tuple[str, int, int]]:
         """Every stop string, and the part of the held text that it may lie in."""

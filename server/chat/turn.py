@@ -2,17 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.chat.answer import Answer
 from server.chat.failure import failure_of
+from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
 from server.chat.tools import ExpectedCalls
-from server.chat.types import Message, TurnEvent
+from server.chat.types import ChoiceEnd, Message, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Snapshot
@@ -71,21 +72,22 @@ class Turn:
         prompt: Prompt,
         sessions: SessionManager,
         *,
-        choices: int,
+        watchers: Sequence[TextWatcher],
         reading: AbstractContextManager[object],
         retell: Retell | None = None,
         token_bytes: TokenBytes | None = None,
         prompt_ids: tuple[int, ...] | None = None,
     ) -> None:
         self.prompt_ids = prompt_ids
-        self.answer_ids: list[list[int]] = [[] for _ in range(choices)]
+        self.answer_ids: list[list[int]] = [[] for _ in watchers]
         self.prompt_tokens = prompt.tokens
         self.cached_tokens = prompt.cached
         self._stream = stream
         self._prompt = prompt
         self._reading = reading
         self._sessions = sessions
-        ledgers = (token_bytes and TokenLedger(token_bytes) for _ in range(choices))
+        ledgers = (token_bytes and TokenLedger(token_bytes) for _ in watchers)
+        self._watchers = watchers
         self._answers = [
             Answer(choice, prompt.phase, ledger, prompt.calls)
             for choice, ledger in enumerate(ledgers)
@@ -145,10 +147,12 @@ class Turn:
         if event.stop_token is not None:
             self.answer_ids[event.branch].append(event.stop_token)
         *last, end = answer.close(event)
+        assert isinstance(end, ChoiceEnd)
         self._deliver(last)
         if event.snapshot is not None:
             await self._keep(answer, event.snapshot)
-        self._queue.put_nowait(end)
+        # The engine thread has done with the watcher.
+        self._queue.put_nowait(replace(end, stop=self._watchers[event.branch].stop))
 
     async def _keep(self, answer: Answer, ended: Snapshot) -> None:
         message = answer.message

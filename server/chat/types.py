@@ -163,12 +163,16 @@ EndReason = FinishReason | Literal["tool_calls"]
 
 @dataclass(frozen=True, slots=True)
 class ChoiceEnd:
-    """The last event of a choice; `tokens` were sampled for it, some of them for its thoughts."""
+    """The last event of a choice; `tokens` were sampled for it, some of them for its thoughts.
+
+    stop: the string of the request that ended it, if one did.
+    """
 
     choice: int
     reason: EndReason
     tokens: int
     reasoning_tokens: int = 0
+    stop: str | None = None
 
 
 TurnEvent = TextDelta | ReasoningDelta | ToolCallDelta | ChoiceEnd

@@ -18,7 +18,7 @@ ModelPath = Annotated[
 Tokenizer = Annotated[str | None, typer.Option(help="Tokenizer or vocabulary file.")]
 Template = Annotated[str | None, typer.Option(help="Chat template: a name or a .jinja file.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str | None, typer.Option(help="auto, float32, bf16, fp16 or int8.")]
+Dtype = Annotated[str | None, typer.Option(help="auto, float32, bf16, fp16, int8, w8a8 or int4.")]
 ApiKeys = Annotated[
     list[str] | None,
     typer.Option("--api-key", help="Bearer key that is let in; may be given several times."),

@@ -60,12 +60,13 @@ class AnyModel(Section):
         ),
     ] = True
     dtype: Annotated[
-        Literal["auto", "float32", "bf16", "fp16", "int8"],
+        Literal["auto", "float32", "bf16", "fp16", "int8", "w8a8", "int4"],
         About(
             "Number format of the weights; the recurrent state is always float32",
-            "auto, float32, bf16, fp16 or int8",
-            "auto takes what the device computes fastest without losing quality; int8 is for "
-            "the CPU, half the size of bf16 and faster",
+            "auto, float32, bf16, fp16, int8, w8a8 or int4",
+            "auto takes what the device computes fastest without losing quality; the last three "
+            "are for the CPU: int8 is half the size of bf16, w8a8 (int8 with 8-bit activations) "
+            "reads prompts faster, int4 is smallest and loses most",
             flag="--dtype",
             alias="RWKV_SERVER_DTYPE",
         ),

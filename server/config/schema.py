@@ -192,6 +192,18 @@ class EngineSettings(Section):
             "with a single model there is nothing to weigh",
         ),
     ] = ByteSize(0)
+    packed_weights: Annotated[
+        str,
+        Field(min_length=1),
+        About(
+            "Where weights are kept as the native library packs them, so that later starts are "
+            "quick; a file for each model of 50 million parameters or more and number format",
+            "auto (beside the checkpoint, or in $XDG_CACHE_HOME/rwkv-server where that cannot be "
+            "written to), off, or the path of a folder",
+            "packing takes longer than reading what was packed; the files can be deleted at any "
+            "time",
+        ),
+    ] = "auto"
     max_prompt_tokens: Annotated[
         int,
         Field(ge=0),
@@ -303,6 +315,15 @@ class SessionSettings(Section):
             secret=True,
         ),
     ] = None
+    records_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Host memory for stored responses, chat completions and conversations as text",
+            'a number of bytes or a size such as "256MiB" (0 keeps nothing)',
+            "tens of thousands of answers; they are lost when the server ends",
+        ),
+    ] = ByteSize(GIB // 4)
 
 
 class FileSettings(Section):

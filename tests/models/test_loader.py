@@ -8,7 +8,10 @@ import torch
 from models import loader
 from models.backends import Backend
 from models.base import CheckpointError
-from tests.checkpoints import Sizes, random_rwkv7, save
+from models.checkpoint import open_checkpoint
+from models.native import choice
+from models.native.model import NativeModel
+from tests.checkpoints import Sizes, random_rwkv, random_rwkv7, save
 
 TINY = Sizes(layers=2, width=32, head_size=16, ffn_width=64, vocab_size=40, ranks=(8, 8, 4, 8))
 CPU = Backend(torch.device("cpu"), torch.bfloat16, "for tests")
@@ -78,15 +81,38 @@ def test_a_named_number_format_is_used_whatever_the_file_has(
     assert loader.load(path, CPU, name).dtype == dtype
 
 
-def test_auto_is_float32_for_a_small_model_on_the_cpu(path: Path) -> None:
+def test_auto_on_the_cpu_is_bf16_where_the_native_library_computes_it(path: Path) -> None:
+    model = loader.load(path, CPU)
+    assert isinstance(model, NativeModel)
+    assert model.dtype == torch.bfloat16
+
+
+def test_auto_is_float32_for_a_small_model_that_torch_computes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "available", lambda: False)
     assert loader.load(path, CPU).dtype == torch.float32
 
 
 def test_auto_is_the_format_of_the_backend_for_a_big_model(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(choice, "available", lambda: False)
     monkeypatch.setattr(loader, "_SMALL_MODEL", 1000)
     assert loader.load(path, CPU).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("generation", ["4", "6", "7"])
+@pytest.mark.parametrize("dtype", ["float32", "bf16", "int8", "w8a8", "int4"])
+def test_what_a_model_will_take_is_known_beforehand(
+    generation: str, dtype: str, tmp_path: Path
+) -> None:
+    sizes = Sizes(layers=3, width=512, head_size=64, ffn_width=2048, vocab_size=9000)
+    path = save(random_rwkv(generation, sizes), tmp_path / "model.safetensors")
+    found = open_checkpoint(path)
+    chosen = loader.number_format(dtype, CPU, found.spec)
+    taken = loader.resident_bytes([loader.load(path, CPU, dtype)])
+    assert 0.9 * taken <= loader.weights_bytes(found, CPU, chosen) <= 1.3 * taken
 
 
 def test_a_model_survives_that_its_file_is_replaced(path: Path) -> None:

@@ -59,12 +59,12 @@ class Gate:
         self.loads = 0
         self._load = loader.load
 
-    def load(self, path: Path, *rest: Any) -> Any:
+    def load(self, path: Path, *rest: Any, **named: Any) -> Any:
         if path.name == self._name:
             self.loads += 1
             self.reached.set()
             assert self.opened.wait(PATIENCE_S)
-        return self._load(path, *rest)
+        return self._load(path, *rest, **named)
 
     async def until_reached(self) -> None:
         assert await asyncio.to_thread(self.reached.wait, PATIENCE_S)
@@ -270,7 +270,7 @@ async def test_a_checkpoint_that_is_another_one_by_now_is_not_served(tmp_path: P
 async def test_a_load_that_breaks_tells_no_more_than_that(
     app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **named: object) -> None:
         raise MemoryError("secret")
 
     monkeypatch.setattr(loader, "load", broken)

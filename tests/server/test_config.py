@@ -179,7 +179,12 @@ def test_the_flag_names_the_file_before_the_variable_and_the_directory(tmp_path:
         ),
         (
             '[[models]]\npath = "a"\n[[models]]\npath = "b"\ndtype = "int3"\n',
-            ["dtype of [[models]] number 2 in", "my.toml", "float32, bf16, fp16 or int8", '"int3"'],
+            [
+                "dtype of [[models]] number 2 in",
+                "my.toml",
+                "float32, bf16, fp16, int8, w8a8 or int4",
+                '"int3"',
+            ],
         ),
         ('[[models]]\npath = "a"\ndevice = "cpu"\n', ["'device' of [[models]] number 1"]),
         ('[[adapters]]\nname = "x"\n', ["[[adapters]] number 1", "no path"]),
@@ -223,7 +228,7 @@ def test_a_bad_variable_is_refused_by_name(env: dict[str, str], words: list[str]
 
 def test_a_bad_flag_is_refused_by_its_own_name() -> None:
     assert refusal(flags={"model.dtype": "int3"}) == (
-        '--dtype must be auto, float32, bf16, fp16 or int8, but is "int3".'
+        '--dtype must be auto, float32, bf16, fp16, int8, w8a8 or int4, but is "int3".'
     )
 
 

@@ -15,6 +15,7 @@ namespace {
 
 using rwkv::Activations;
 using rwkv::BLOCK;
+using rwkv::FEW;
 using rwkv::GROUP;
 
 #if defined(__AVX512BF16__)
@@ -60,8 +61,27 @@ inline void put_fine(const Activations& to, int64_t t, int64_t group, const floa
     }
     int64_t place = t * to.groups + group;
     to.scales[place] = scale;
-    to.offsets[2 * place] = -128 * sum(high_sum);
-    to.offsets[2 * place + 1] = -128 * sum(low_sum);
+    to.offsets[2 * place] = -sum(high_sum);
+    to.offsets[2 * place + 1] = -sum(low_sum);
+}
+
+// GROUP values to integers up to 127 in size.
+inline void put_coarse(const Activations& to, int64_t t, int64_t group, const float* from) {
+    constexpr int COUNT = GROUP / LANES, HALF_COUNT = FEW / LANES;
+    Vec most = all(0.0f);
+    for (int i = 0; i < COUNT; ++i) most = larger(most, absolute(load(from + i * LANES)));
+    float size = largest(most);
+    float inverse = size > 1e-30f ? 127.0f / size : 0.0f;
+    int8_t* row = to.coarse + t * to.depth + group * GROUP;
+    Int sums[2] = {};
+    for (int i = 0; i < COUNT; ++i) {
+        Int q = __builtin_convertvector(rounded(load(from + i * LANES) * inverse), Int);
+        store_as(row + i * LANES, __builtin_convertvector(q, Bytes));
+        sums[i / HALF_COUNT] += q;
+    }
+    int64_t place = t * to.groups + group;
+    to.scales[place] = size * (1.0f / 127.0f);
+    for (int i = 0; i < 2; ++i) to.offsets[2 * place + i] = -sum(sums[i]);
 }
 
 // GROUP values in every form that `to` has.
@@ -69,6 +89,7 @@ inline void put_group(const Activations& to, int64_t t, int64_t group, const flo
     if (to.half)
         for (int i = 0; i < GROUP; i += BLOCK) put_half(to, t, group * GROUP + i, from + i);
     if (to.fine) put_fine(to, t, group, from);
+    if (to.coarse) put_coarse(to, t, group, from);
 }
 
 }  // namespace

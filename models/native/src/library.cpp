@@ -47,17 +47,19 @@ std::vector<const Kernels*> available() {
     return found;
 }
 
+const char* const FORMATS[] = {"bf16", "int8", "w8a8", "int4"};  // in the order of Format
+
 // A model and what belongs to it.
 struct Handle {
     Model model;
-    Builder builder;
     Team team;
+    Builder builder;
     std::vector<Segment> segments;
     std::vector<int64_t> wanted, wanted_rows;
 
-    Handle(const Generation& generation, const Sizes& sizes, bool is_int8, const Kernels* kernels,
+    Handle(const Generation& generation, const Sizes& sizes, Format format, const Kernels* kernels,
            int threads)
-        : model{}, builder(model, generation, sizes, is_int8, kernels), team(threads) {}
+        : model{}, team(threads), builder(model, generation, sizes, format, kernels, team) {}
 };
 
 struct Job {
@@ -88,6 +90,26 @@ void cut(Handle& h, const int64_t* lengths, int64_t batch, int64_t first, int64_
             h.wanted_rows.push_back(every ? t : row);
         }
     }
+}
+
+// Several sums side by side, so that memory is what limits it.
+uint64_t checksum(const void* data, int64_t bytes) {
+    constexpr int LANES = 8;
+    constexpr uint64_t PRIME = 0x9e3779b185ebca87u;
+    const char* from = static_cast<const char*>(data);
+    uint64_t sums[LANES];
+    for (int i = 0; i < LANES; ++i) sums[i] = uint64_t(i) + uint64_t(bytes);
+    for (; bytes > 0; bytes -= 8 * LANES, from += 8 * LANES) {
+        uint64_t words[LANES] = {};
+        std::memcpy(words, from, size_t(bytes < 8 * LANES ? bytes : 8 * LANES));
+        for (int i = 0; i < LANES; ++i) {
+            uint64_t mixed = (sums[i] ^ words[i]) * PRIME;
+            sums[i] = mixed ^ mixed >> 29;
+        }
+    }
+    uint64_t total = 0;
+    for (uint64_t sum : sums) total = (total ^ sum) * PRIME, total ^= total >> 32;
+    return total;
 }
 
 thread_local std::string sentence;
@@ -121,16 +143,17 @@ API const char* rwkv_available() {
 
 // generation: 4, 5.0, 5.1, 5.2, 6 or 7. sizes: layers, width, heads, head size, channel-mix width,
 // vocabulary; in RWKV-4 head size is 1. The width and, but for RWKV-4, the head size are multiples
-// of 16. isa: a name that rwkv_available gave. Null when there is not enough memory or no thread can
+// of 16. format: bf16, int8, w8a8 or int4. isa: a name that rwkv_available gave. Null when there is not enough memory or no thread can
 // be started.
-API rwkv::Handle* rwkv_new(const char* generation, const int64_t* sizes, int is_int8,
+API rwkv::Handle* rwkv_new(const char* generation, const int64_t* sizes, const char* format,
                            const char* isa, int threads) {
     rwkv::Sizes s = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};
     const rwkv::Generation* found = rwkv::find_generation(generation);
     try {
         for (const rwkv::Kernels* kernels : rwkv::available())
-            if (found && !std::strcmp(kernels->name, isa))
-                return new rwkv::Handle(*found, s, is_int8 != 0, kernels, threads);
+            for (int i = 0; i < 4; ++i)
+                if (found && !std::strcmp(kernels->name, isa) && !std::strcmp(rwkv::FORMATS[i], format))
+                    return new rwkv::Handle(*found, s, rwkv::Format(i), kernels, threads);
     } catch (const std::exception&) {
     }
     return nullptr;
@@ -148,12 +171,30 @@ API int64_t rwkv_bytes(rwkv::Handle* const* handles, int64_t count) {
     return bytes;
 }
 
-// A tensor by its official name, [rows][cols] floats; a vector has one row. Tensors that no formula
-// reads are passed over.
-API const char* rwkv_put(rwkv::Handle* h, const char* name, const float* data, int64_t rows,
-                         int64_t cols) {
-    return rwkv::told([&] { h->builder.put(name, data, rows, cols); });
+// A tensor by its official name, [rows][cols] values of float32 (number 0), bf16 (1) or fp16 (2); a
+// vector has one row. Tensors that no formula reads are passed over.
+API const char* rwkv_put(rwkv::Handle* h, const char* name, const void* data, int number,
+                         int64_t rows, int64_t cols) {
+    return rwkv::told([&] { h->builder.put(name, data, rwkv::Number(number), rows, cols); });
 }
+
+// Instead of rwkv_put: `memory` is set to where the caller is to put `bytes`, what rwkv_packed gave
+// for that tensor of a model of the same generation, sizes and format.
+API const char* rwkv_place(rwkv::Handle* h, const char* name, int64_t rows, int64_t cols,
+                           int64_t bytes, void** memory) {
+    return rwkv::told([&] { *memory = h->builder.place(name, rows, cols, bytes); });
+}
+
+// The packed form of a tensor, the same on every instruction set; returns its bytes, 0 for a tensor
+// that was passed over.
+API int64_t rwkv_packed(const rwkv::Handle* h, const char* name, void** memory) {
+    rwkv::Builder::Packed packed = h->builder.packed(name);
+    *memory = packed.memory;
+    return packed.bytes;
+}
+
+// A checksum against damage, not against forgery.
+API uint64_t rwkv_checksum(const void* data, int64_t bytes) { return rwkv::checksum(data, bytes); }
 
 // Instead of rwkv_put: the tensor is that of `base`, a ready model of the same generation, sizes and
 // format. `base` may be computing meanwhile, and may be freed before the one that shares with it.

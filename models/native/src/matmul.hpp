@@ -1,6 +1,8 @@
 // A range of a matrix's blocks by a range of tokens, cut into tiles.
 #pragma once
 
+#include <utility>
+
 #include "tiles.hpp"
 
 namespace {
@@ -10,57 +12,58 @@ typedef void (*Tile)(const Matrix&, const Activations&, int64_t block, int64_t t
 
 constexpr int64_t AHEAD = 4096;  // bytes
 
-template <int B>
-Tile half_tile_of(int tokens) {
-    static const Tile tiles[] = {
-        half_tile<B, 1>,
-        half_tile<B, 2>,
-#if defined(__AVX512BF16__)
-        half_tile<B, 3>, half_tile<B, 4>, half_tile<B, 5>,
-        half_tile<B, 6>, half_tile<B, 7>, half_tile<B, 8>,
-#elif RWKV_LANES == 8
-        half_tile<B, 3>, half_tile<B, 4>,
-#endif
-    };
-    static_assert(sizeof tiles == HALF_TOKENS * sizeof(Tile), "a tile for every count");
+// The tiles of one to COUNT tokens.
+template <int B, int... N>
+Tile half_tile_of(int tokens, std::integer_sequence<int, N...>) {
+    static const Tile tiles[] = {half_tile<B, N + 1>...};
     return tiles[tokens - 1];
 }
-
-template <int B>
-Tile fine_tile_of(int tokens) {
-    static const Tile tiles[] = {
-        fine_tile<B, 1>,
-        fine_tile<B, 2>,
-#if defined(__AVX512VNNI__)
-        fine_tile<B, 3>, fine_tile<B, 4>,
-#endif
-    };
-    static_assert(sizeof tiles == FINE_TOKENS * sizeof(Tile), "a tile for every count");
+template <class W, int PLANES, int B, int... N>
+Tile integer_tile_of(int tokens, std::integer_sequence<int, N...>) {
+    static const Tile tiles[] = {integer_tile<W, PLANES, B, N + 1>...};
     return tiles[tokens - 1];
 }
+template <int COUNT>
+using UpTo = std::make_integer_sequence<int, COUNT>;
 
-inline Tile tile_of(bool is_int8, int blocks, int tokens) {
-    if (is_int8) return blocks == 1 ? fine_tile_of<1>(tokens) : fine_tile_of<FINE_BLOCKS>(tokens);
-    return blocks == 1 ? half_tile_of<1>(tokens) : half_tile_of<HALF_BLOCKS>(tokens);
+// How much of a matrix a tile takes at most.
+struct Reach {
+    int blocks, tokens;
+
+    Reach(const Matrix& m, const Activations& x)
+        : blocks(m.is_half() ? HALF_BLOCKS : INTEGER_BLOCKS),
+          tokens(m.is_half() ? HALF_TOKENS : x.coarse ? COARSE_TOKENS : FINE_TOKENS) {}
+};
+
+template <int HALVES, int INTEGERS>
+Tile tile_for(const Matrix& m, const Activations& x, int tokens) {
+    if (m.is_half()) return half_tile_of<HALVES>(tokens, UpTo<HALF_TOKENS>());
+    if (m.stored == Stored::NIBBLES)
+        return integer_tile_of<NibbleWeights, 1, INTEGERS>(tokens, UpTo<COARSE_TOKENS>());
+    if (x.coarse) return integer_tile_of<ByteWeights, 1, INTEGERS>(tokens, UpTo<COARSE_TOKENS>());
+    return integer_tile_of<ByteWeights, 2, INTEGERS>(tokens, UpTo<FINE_TOKENS>());
+}
+
+inline Tile tile_for(const Matrix& m, const Activations& x, int blocks, int tokens) {
+    if (blocks == 1) return tile_for<1, 1>(m, x, tokens);
+    return tile_for<HALF_BLOCKS, INTEGER_BLOCKS>(m, x, tokens);
 }
 
 // Blocks `first` to `last` by tokens `start` to `stop`: put(token, row, values of BLOCK rows).
 template <class Put>
 inline void multiply(const Matrix& m, const Activations& x, int64_t first, int64_t last,
                      int64_t start, int64_t stop, Put put) {
-    int most_blocks = m.is_int8 ? FINE_BLOCKS : HALF_BLOCKS;
-    int most_tokens = m.is_int8 ? FINE_TOKENS : HALF_TOKENS;
-    int64_t size = m.depth * UNIT * (m.is_int8 ? 1 : 2);
+    Reach most(m, x);
     // Where the first tile is the last one, weights come straight from memory, a little ahead;
     // otherwise the last one has the time to ask for all that the next blocks' first one needs.
-    int64_t ahead = stop - start <= most_tokens ? AHEAD : size;
+    int64_t ahead = stop - start <= most.tokens ? AHEAD : m.bytes(m.depth);
     alignas(64) float out[MOST_TOKENS][MOST_ROWS];
     for (int64_t block = first, blocks; block < last; block += blocks) {
-        blocks = last - block < most_blocks ? 1 : most_blocks;
+        blocks = last - block < most.blocks ? 1 : most.blocks;
         for (int64_t token = start, tokens; token < stop; token += tokens) {
-            tokens = stop - token < most_tokens ? stop - token : most_tokens;
-            tile_of(m.is_int8, int(blocks), int(tokens))(m, x, block, token,
-                                                         token + tokens == stop ? ahead : 0, out);
+            tokens = stop - token < most.tokens ? stop - token : most.tokens;
+            Tile tile = tile_for(m, x, int(blocks), int(tokens));
+            tile(m, x, block, token, token + tokens == stop ? ahead : 0, out);
             for (int64_t b = 0; b < blocks; ++b)
                 for (int64_t t = 0; t < tokens; ++t)
                     put(token + t, (block + b) * BLOCK, out[t] + b * BLOCK);

@@ -13,6 +13,7 @@ namespace rwkv {
 constexpr int BLOCK = 16;   // rows of a matrix whose sums are kept in one register, or a few
 constexpr int UNIT = 32;    // rows that lie interleaved: two blocks, so that one stream feeds both
 constexpr int GROUP = 64;   // inputs that share a scale in int8, and of an activation
+constexpr int FEW = 32;     // inputs that share a scale in int4
 constexpr int PAIRS = 32;   // the depth of a bf16 matrix is padded to a multiple of this
 constexpr int CHUNK = 32;   // tokens whose per-head intermediates are kept at once
 constexpr int PASS = 256;   // most tokens of one pass
@@ -25,26 +26,36 @@ enum Input { FOR_R, FOR_W, FOR_K, FOR_V, FOR_A, FOR_G, FOR_X, INPUTS };
 constexpr int SHARES = 5;  // that RWKV-6 computes, in the order of its tensors
 constexpr Input SHARED[SHARES] = {FOR_W, FOR_K, FOR_V, FOR_R, FOR_G};
 
-// bf16: half [units][depth/2][UNIT][2].
-// int8: bytes [units][depth/4][UNIT][4] hold value + 128; scales [units][depth/GROUP][UNIT] are bf16.
+// What a model's large matrices are multiplied in. INT8 and INT4 are of the weights; the activations
+// are rounded to 16 bits for INT8, to 8 for W8A8 (whose weights are those of INT8) and INT4.
+enum class Format { BF16, INT8, W8A8, INT4 };
+
+enum class Stored { HALVES, BYTES, NIBBLES };
+
+// HALVES: bf16 [units][depth/2][UNIT][2].
+// BYTES: [units][depth/4][UNIT][4] hold value + 128.
+// NIBBLES: [units][depth/8][UNIT][4] hold value + 8; inputs 0 to 3 of eight are the lower halves.
+// The latter two have bf16 scales [units][depth / inputs of a scale][UNIT].
 // Padding is zero in value; `blocks` leaves out one that would be padding alone.
 struct Matrix {
     int64_t rows = 0, cols = 0, blocks = 0, depth = 0;
-    bool is_int8 = false;
-    uint16_t* half = nullptr;
-    uint8_t* bytes = nullptr;
-    uint16_t* scales = nullptr;
+    Stored stored = Stored::HALVES;
+    const uint8_t* weights = nullptr;
+    const uint16_t* scales = nullptr;
 
-    // The first value of a block; input k of its first row is k * UNIT values further on
-    // for k a multiple of 2 (bf16) or 4 (int8).
-    const uint16_t* half_block(int64_t block) const {
-        return half + block / 2 * depth * UNIT + block % 2 * BLOCK * 2;
+    bool is_half() const { return stored == Stored::HALVES; }
+    int64_t scaled_inputs() const { return stored == Stored::NIBBLES ? FEW : GROUP; }
+
+    // The bytes of a unit's inputs up to the k-th, a multiple of 2, 4 or 8.
+    int64_t bytes(int64_t k) const {
+        return is_half() ? 2 * k * UNIT : stored == Stored::BYTES ? k * UNIT : k * UNIT / 2;
     }
-    const uint8_t* byte_block(int64_t block) const {
-        return bytes + block / 2 * depth * UNIT + block % 2 * BLOCK * 4;
+    // The first value of a block.
+    const uint8_t* block(int64_t block) const {
+        return weights + block / 2 * bytes(depth) + block % 2 * BLOCK * 4;
     }
     const uint16_t* block_scales(int64_t block, int64_t group) const {
-        return scales + (block / 2 * (depth / GROUP) + group) * UNIT + block % 2 * BLOCK;
+        return scales + (block / 2 * (depth / scaled_inputs()) + group) * UNIT + block % 2 * BLOCK;
     }
 };
 
@@ -73,14 +84,16 @@ struct Layer {
     Matrix ffn_key, ffn_value, ffn_receptance;
 };
 
-// Activations of a pass, ready to be multiplied: half for bf16 matrices, fine for int8 ones; either
-// may be missing. half holds bf16 or float32, whichever the instruction set multiplies by, [T][depth].
-// fine holds 16-bit integers [T][depth] (or their two halves, [T][2][depth] bytes) with a scale per
-// GROUP, [T][groups]; offsets [T][groups][2] make up for the 128 that int8 weights are stored with.
+// Activations of a pass, ready to be multiplied: half for bf16 matrices, fine or coarse for integer
+// ones. half holds bf16 or float32, whichever the instruction set multiplies by, [T][depth].
+// fine holds 16-bit integers [T][depth] (or their two halves, [T][2][depth] bytes), coarse 8-bit ones
+// [T][depth], with a scale per GROUP, [T][groups]. offsets [T][groups][2] make up for what integer
+// weights are stored with: minus the sums of the two halves (fine) or of each FEW inputs (coarse).
 struct Activations {
     int64_t depth = 0, groups = 0;
     void* half = nullptr;
     int16_t* fine = nullptr;
+    int8_t* coarse = nullptr;
     float* scales = nullptr;
     int32_t* offsets = nullptr;
 };
@@ -126,7 +139,7 @@ struct Kernels;
 struct Model {
     Family family;
     Sizes sizes;
-    bool is_int8;
+    Format format;
     const Kernels* kernels;
     Layer* layers;
     Norm ln0, ln_out;

@@ -14,32 +14,125 @@ namespace {
 
 constexpr size_t PIECE = size_t(32) << 20, HUGE_PAGE = size_t(2) << 20;
 
-float widen(uint16_t x) {
-    uint32_t bits = uint32_t(x) << 16;
+float from_bits(uint32_t bits) {
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-Matrix outline(const Source& from, int64_t depth_step) {
-    Matrix m;
-    m.rows = from.rows;
-    m.cols = from.cols;
-    m.blocks = round_up(from.rows, BLOCK) / BLOCK;
-    m.depth = round_up(from.cols, depth_step);
-    return m;
+float widen(uint16_t bf16) { return from_bits(uint32_t(bf16) << 16); }
+
+float widen_fp16(uint16_t half) {
+    uint32_t sign = uint32_t(half & 0x8000) << 16, rest = half & 0x7fff;
+    if (rest >= 0x7c00) return from_bits(sign | 0x7f800000 | (rest & 0x3ff) << 13);
+    // Exponents are rebased by a product, which makes denormal numbers normal.
+    return from_bits(sign | rest << 13) * from_bits(0x77800000);
 }
 
-// GROUP values of row r, zero past the end; returns the largest size.
-float gather(const Source& from, int64_t r, int64_t start, float* to) {
-    float most = 0;
-    for (int64_t i = 0; i < GROUP; ++i) {
-        int64_t c = start + i;
-        to[i] = c < from.cols ? from.data[r * from.row_stride + c * from.column_stride] : 0.0f;
-        most = std::fmax(most, std::fabs(to[i]));
-    }
-    return most;
+template <class T, class F>
+void read_as(const void* data, int64_t at, int64_t step, int64_t count, float* to, F value) {
+    const T* from = static_cast<const T*>(data) + at;
+    if (step == 1)
+        for (int64_t i = 0; i < count; ++i) to[i] = value(from[i]);
+    else
+        for (int64_t i = 0; i < count; ++i) to[i] = value(from[i * step]);
 }
+
+// To the nearest, ties to even, for |x| below 2^22.
+inline float rounded(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+inline float clamped(float x, float low, float high) { return x < low ? low : x > high ? high : x; }
+
+// Where input c of row r is in a unit, in weights; four neighbours of a row lie together.
+inline int64_t offset_of(int64_t r, int64_t c) { return c / 4 * UNIT * 4 + r % UNIT * 4 + c % 4; }
+
+void pack_half(uint16_t* to, int64_t r, const float* values, int64_t count) {
+    for (int64_t c = 0; c < count; ++c)
+        to[(c / 2 * UNIT + r % UNIT) * 2 + c % 2] = to_bf16(values[c]);
+}
+
+// Returns the scale.
+uint16_t pack_bytes(uint8_t* to, int64_t r, const float* values) {
+    float most = 0;
+    for (int i = 0; i < GROUP; ++i) most = std::fmax(most, std::fabs(values[i]));
+    // A little up, so that the rounded scale still reaches the largest value.
+    uint16_t stored = to_bf16(most / 127.0f * 1.002f);
+    float scale = widen(stored), inverse = scale > 0 ? 1.0f / scale : 0.0f;
+    int32_t q[GROUP];
+    for (int i = 0; i < GROUP; ++i)
+        q[i] = int32_t(clamped(rounded(values[i] * inverse), -127.0f, 127.0f)) + 128;
+    for (int i = 0; i < GROUP; ++i) to[offset_of(r, i)] = uint8_t(q[i]);
+    return stored;
+}
+
+// The scale with the least squared error among those that round the largest value to -7.25 to -9.
+float best_scale(const float* values) {
+    float most = 0;
+    for (int i = 0; i < FEW; ++i)
+        if (std::fabs(values[i]) > std::fabs(most)) most = values[i];
+    if (!(std::fabs(most) > 1e-30f)) return 0;
+    float best = 0, least_left = -1;
+    for (int step = 0; step < 8; ++step) {
+        float inverse = -(7.25f + 0.25f * float(step)) / most;
+        float products[8] = {}, squares[8] = {};  // eight sums each, side by side
+        for (int i = 0; i < FEW; i += 8) {
+            for (int n = 0; n < 8; ++n) {
+                float q = clamped(rounded(values[i + n] * inverse), -8.0f, 7.0f);
+                products[n] += q * values[i + n];
+                squares[n] += q * q;
+            }
+        }
+        float product = 0, square = 0;
+        for (int n = 0; n < 8; ++n) product += products[n], square += squares[n];
+        // The best scale for these integers is product / square; this is what it explains.
+        if (product * product > least_left * square) {
+            least_left = product * product / square;
+            best = product / square;
+        }
+    }
+    return best;
+}
+
+uint16_t pack_nibbles(uint8_t* to, int64_t r, const float* values) {
+    uint16_t stored = to_bf16(best_scale(values));
+    float scale = widen(stored), inverse = scale != 0 ? 1.0f / scale : 0.0f;
+    int32_t q[FEW];
+    for (int i = 0; i < FEW; ++i)
+        q[i] = int32_t(clamped(rounded(values[i] * inverse), -8.0f, 7.0f)) + 8;
+    for (int i = 0; i < FEW; i += 8)
+        for (int n = 0; n < 4; ++n)
+            to[i / 8 * UNIT * 4 + r % UNIT * 4 + n] = uint8_t(q[i + n] | q[i + n + 4] << 4);
+    return stored;
+}
+
+// A row of a unit; past the last row everything is zero.
+void pack_row(const Matrix& m, const Source& from, int64_t r) {
+    uint8_t* unit = const_cast<uint8_t*>(m.weights) + r / UNIT * m.bytes(m.depth);
+    uint16_t* scales = const_cast<uint16_t*>(m.scales);
+    for (int64_t c = 0; c < m.depth; c += GROUP) {
+        float values[GROUP] = {};
+        if (r < m.rows) from.read(r, c, GROUP, values);
+        uint8_t* to = unit + m.bytes(c);
+        if (m.is_half())
+            pack_half(reinterpret_cast<uint16_t*>(to), r, values,
+                      m.depth - c < GROUP ? m.depth - c : GROUP);
+        for (int64_t i = 0; !m.is_half() && i < GROUP; i += m.scaled_inputs()) {
+            int64_t place = r / UNIT * (m.depth / m.scaled_inputs()) + (c + i) / m.scaled_inputs();
+            scales[place * UNIT + r % UNIT] = m.stored == Stored::BYTES
+                                                  ? pack_bytes(to, r, values)
+                                                  : pack_nibbles(to + m.bytes(i), r, values + i);
+        }
+    }
+}
+
+int64_t weight_bytes(const Matrix& m) { return round_up(m.rows, UNIT) / UNIT * m.bytes(m.depth); }
+
+struct Packing {
+    const Matrix& m;
+    const Source& from;
+    int64_t units;
+    int threads;
+};
 
 }  // namespace
 
@@ -53,16 +146,16 @@ Piece::Piece(size_t bytes) : size(bytes) {
 
 Piece::~Piece() { std::free(memory); }
 
-void* Arena::take(size_t bytes) {
+char* Arena::take(size_t bytes) {
     bytes = (bytes + 63) / 64 * 64;
     if (pieces_.empty() || bytes > pieces_.back()->size - pieces_.back()->taken) {
         size_t size = bytes > PIECE ? (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : PIECE;
         pieces_.push_back(std::make_shared<Piece>(size));
     }
     Piece& piece = *pieces_.back();
-    void* taken = piece.memory + piece.taken;
+    char* taken = piece.memory + piece.taken;
     piece.taken += bytes;
-    return std::memset(taken, 0, bytes);
+    return taken;
 }
 
 std::shared_ptr<const Piece> Arena::piece_of(const void* at) const {
@@ -78,43 +171,59 @@ uint16_t to_bf16(float x) {
     return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-Matrix pack_half(const Source& from, Arena& arena) {
-    Matrix m = outline(from, PAIRS);
-    m.half = arena.array<uint16_t>(round_up(m.rows, UNIT) * m.depth);
-    for (int64_t r = 0; r < m.rows; ++r) {
-        uint16_t* unit = m.half + r / UNIT * m.depth * UNIT;
-        for (int64_t c = 0; c < m.cols; ++c) {
-            float x = from.data[r * from.row_stride + c * from.column_stride];
-            unit[(c / 2 * UNIT + r % UNIT) * 2 + c % 2] = to_bf16(x);
-        }
-    }
+void Source::read(int64_t r, int64_t c, int64_t count, float* to) const {
+    int64_t left = cols - c < count ? cols - c : count, at = r * row_stride + c * column_stride;
+    if (number == Number::FLOAT32)
+        read_as<float>(data, at, column_stride, left, to, [](float x) { return x; });
+    else if (number == Number::BF16)
+        read_as<uint16_t>(data, at, column_stride, left, to, widen);
+    else
+        read_as<uint16_t>(data, at, column_stride, left, to, widen_fp16);
+    for (int64_t i = left; i < count; ++i) to[i] = 0;
+}
+
+Source Source::rows_from(int64_t first, int64_t count) const {
+    int64_t size = number == Number::FLOAT32 ? 4 : 2;
+    const char* from = static_cast<const char*>(data) + first * row_stride * size;
+    return {from, number, count, cols, row_stride, column_stride};
+}
+
+Source Source::cols_from(int64_t first, int64_t count) const {
+    int64_t size = number == Number::FLOAT32 ? 4 : 2;
+    const char* from = static_cast<const char*>(data) + first * column_stride * size;
+    return {from, number, rows, count, row_stride, column_stride};
+}
+
+Matrix outline(int64_t rows, int64_t cols, Stored stored) {
+    Matrix m;
+    m.rows = rows;
+    m.cols = cols;
+    m.blocks = round_up(rows, BLOCK) / BLOCK;
+    m.stored = stored;
+    m.depth = round_up(cols, m.is_half() ? PAIRS : GROUP);
     return m;
 }
 
-Matrix pack_int8(const Source& from, Arena& arena) {
-    Matrix m = outline(from, GROUP);
-    m.is_int8 = true;
-    int64_t groups = m.depth / GROUP, bytes = round_up(m.rows, UNIT) * m.depth;
-    m.bytes = arena.array<uint8_t>(bytes);
-    m.scales = arena.array<uint16_t>(round_up(m.rows, UNIT) * groups);
-    std::memset(m.bytes, 128, size_t(bytes));
-    for (int64_t r = 0; r < m.rows; ++r) {
-        for (int64_t g = 0; g < groups; ++g) {
-            float values[GROUP];
-            float most = gather(from, r, g * GROUP, values);
-            // A little up, so that the rounded scale still reaches the largest value.
-            uint16_t stored = to_bf16(most / 127.0f * 1.002f);
-            float scale = widen(stored), inverse = scale > 0 ? 1.0f / scale : 0.0f;
-            m.scales[(r / UNIT * groups + g) * UNIT + r % UNIT] = stored;
-            uint8_t* to = m.bytes + (r / UNIT * groups + g) * GROUP * UNIT + r % UNIT * 4;
-            for (int i = 0; i < GROUP; ++i) {
-                float q = std::nearbyintf(values[i] * inverse);
-                q = q > 127.0f ? 127.0f : q < -127.0f ? -127.0f : q;
-                to[i / 4 * UNIT * 4 + i % 4] = uint8_t(int(q) + 128);
-            }
-        }
-    }
-    return m;
+int64_t packed_bytes(const Matrix& m) {
+    int64_t scales = m.is_half() ? 0 : round_up(m.rows, UNIT) * (m.depth / m.scaled_inputs()) * 2;
+    return weight_bytes(m) + scales;
+}
+
+void place(Matrix& m, const char* memory) {
+    m.weights = reinterpret_cast<const uint8_t*>(memory);
+    if (!m.is_half()) m.scales = reinterpret_cast<const uint16_t*>(memory + weight_bytes(m));
+}
+
+void pack(const Matrix& m, const Source& from, Team& team) {
+    Packing job = {m, from, round_up(m.rows, UNIT) / UNIT, team.count()};
+    team.run(
+        [](void* context, int thread) {
+            Packing& it = *static_cast<Packing*>(context);
+            int64_t first = it.units * thread / it.threads * UNIT;
+            int64_t last = it.units * (thread + 1) / it.threads * UNIT;
+            for (int64_t r = first; r < last; ++r) pack_row(it.m, it.from, r);
+        },
+        &job);
 }
 
 }  // namespace rwkv

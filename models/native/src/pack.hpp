@@ -1,10 +1,12 @@
-// Float32 matrices to the form that tiles read.
+// Matrices as checkpoints have them to the form that tiles read.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <vector>
 
 #include "model.hpp"
+#include "pool.hpp"
 
 namespace rwkv {
 
@@ -21,13 +23,17 @@ struct Piece {
     bool holds(const void* at) const { return at >= memory && at < memory + size; }
 };
 
-// Memory in large pieces, on huge pages where the system has them. What it gives is zero and
-// aligned to 64 bytes.
+// Memory in large pieces, on huge pages where the system has them; aligned to 64 bytes.
 class Arena {
 public:
-    void* take(size_t bytes);
+    // Whatever it holds.
+    char* take(size_t bytes);
+    // Zeros.
     template <class T>
-    T* array(int64_t count) { return static_cast<T*>(take(size_t(count) * sizeof(T))); }
+    T* array(int64_t count) {
+        size_t bytes = size_t(count) * sizeof(T);
+        return static_cast<T*>(std::memset(take(bytes), 0, bytes));
+    }
 
     const std::vector<std::shared_ptr<Piece>>& pieces() const { return pieces_; }
 
@@ -38,15 +44,30 @@ private:
     std::vector<std::shared_ptr<Piece>> pieces_;
 };
 
-// Values of a matrix: row r, column c is at data[r * row_stride + c * column_stride].
+enum class Number { FLOAT32, BF16, FP16 };
+
+// Values of a matrix: row r, column c is at [r * row_stride + c * column_stride].
 struct Source {
-    const float* data;
+    const void* data;
+    Number number;
     int64_t rows, cols, row_stride, column_stride;
+
+    // `count` values of row r from column c on; those past the end are zero.
+    void read(int64_t r, int64_t c, int64_t count, float* to) const;
+    // The rows, or the columns, of one of several that lie side by side.
+    Source rows_from(int64_t first, int64_t count) const;
+    Source cols_from(int64_t first, int64_t count) const;
 };
 
 uint16_t to_bf16(float x);  // to the nearest, ties to even
-Matrix pack_half(const Source& from, Arena& arena);
-Matrix pack_int8(const Source& from, Arena& arena);
+
+// A matrix of these sizes without its values.
+Matrix outline(int64_t rows, int64_t cols, Stored stored);
+int64_t packed_bytes(const Matrix& m);
+// Its values and scales are, or will be, at `memory`, packed_bytes long and aligned to 64.
+void place(Matrix& m, const char* memory);
+// To where m was placed; `team` shares the work.
+void pack(const Matrix& m, const Source& from, Team& team);
 
 inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

@@ -9,7 +9,7 @@
 namespace {
 
 // A unit is as many blocks as a tile takes at once.
-inline int64_t unit_blocks(const Matrix& m) { return m.is_int8 ? FINE_BLOCKS : HALF_BLOCKS; }
+inline int64_t unit_blocks(const Matrix& m) { return m.is_half() ? HALF_BLOCKS : INTEGER_BLOCKS; }
 inline int64_t units(const Matrix& m) { return (m.blocks + unit_blocks(m) - 1) / unit_blocks(m); }
 
 template <class Put>

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 namespace rwkv {
 namespace {
@@ -12,22 +13,18 @@ const MatrixPlace HEAD = {"head.weight", nullptr, WIDTH, WIDTH};
 const char* const OUTSIDE[] = {"blocks.0.ln0.weight", "blocks.0.ln0.bias", "ln_out.weight",
                                "ln_out.bias"};
 
-bool is_packed(const Matrix& m) { return m.half || m.bytes; }
-
-const void* memory_of(const Matrix& m) { return m.half ? static_cast<void*>(m.half) : m.bytes; }
-
 std::string numbers(int64_t rows, int64_t cols) {
     return std::to_string(rows) + " values from " + std::to_string(cols);
 }
 
 }  // namespace
 
-Builder::Builder(Model& model, const Generation& generation, const Sizes& sizes, bool is_int8,
-                 const Kernels* kernels)
-    : model_(model), generation_(generation), layers_(size_t(sizes.layers)) {
+Builder::Builder(Model& model, const Generation& generation, const Sizes& sizes, Format format,
+                 const Kernels* kernels, Team& team)
+    : model_(model), generation_(generation), team_(team), layers_(size_t(sizes.layers)) {
     model.family = generation.family;
     model.sizes = sizes;
-    model.is_int8 = is_int8;
+    model.format = format;
     model.kernels = kernels;
     model.layers = layers_.data();
 }
@@ -56,63 +53,126 @@ Builder::Slot Builder::find_in_layer(Layer& layer, const std::string& rest) cons
     return slot;
 }
 
-void Builder::put(const std::string& name, const float* data, int64_t rows, int64_t cols) {
-    Slot slot = find(name);
-    Source from = {data, rows, cols, cols, 1};
-    if (slot.vector) put_vector(slot, name, from);
-    if (slot.matrix) put_matrices(slot, name, from);
-    if (slot.table) put_table(slot, name, from);
+void Builder::put(const std::string& name, const void* data, Number number, int64_t rows,
+                  int64_t cols) {
+    Plan made = plan(name, rows, cols);
+    if (!take(made, name)) return;
+    Source from = {data, number, rows, cols, cols, 1};
+    if (made.slot.vector) fill_vector(made.slot, from);
+    if (made.slot.matrix) fill_matrices(made.slot, from);
+    if (made.slot.table) fill_table(made.slot, from);
 }
 
-void Builder::put_vector(const Slot& slot, const std::string& name, const Source& from) {
+char* Builder::place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes) {
+    Plan made = plan(name, rows, cols);
+    if (made.bytes != bytes)
+        throw std::runtime_error(name + " takes " + std::to_string(made.bytes) + " bytes, not " +
+                                 std::to_string(bytes));
+    return take(made, name);
+}
+
+Builder::Packed Builder::packed(const std::string& name) const {
+    auto found = packed_.find(name);
+    return found == packed_.end() ? Packed() : found->second;
+}
+
+Builder::Plan Builder::plan(const std::string& name, int64_t rows, int64_t cols) const {
     const Sizes& s = model_.sizes;
-    int64_t count = from.rows * from.cols, repeats = slot.vector_of ? s.width / count : 1;
-    if (count != s.width && !(slot.vector_of && count == s.heads))
-        throw std::runtime_error(name + " has " + std::to_string(count) + " values, expected " +
-                                 std::to_string(s.width));
-    float (*prepare)(float) = slot.vector_of ? slot.vector_of->prepare : nullptr;
-    float* to = small_.array<float>(s.width);
-    for (int64_t i = 0; i < s.width; ++i) {
-        float value = from.data[i / repeats];
-        to[i] = prepare ? prepare(value) : value;
+    Plan made;
+    made.slot = find(name);
+    if (made.slot.vector) {
+        int64_t count = rows * cols;
+        if (count != s.width && !(made.slot.vector_of && count == s.heads))
+            throw std::runtime_error(name + " has " + std::to_string(count) +
+                                     " values, expected " + std::to_string(s.width));
+        made.bytes = s.width * int64_t(sizeof(float));
     }
-    *slot.vector = to;
+    if (made.slot.table) {
+        if (rows != s.vocab_size || cols != s.width)
+            throw std::runtime_error(name + " has other sizes than the model");
+        made.bytes = rows * cols * 2;
+    }
+    if (made.slot.matrix) plan_matrices(made, name, rows, cols);
+    return made;
 }
 
 int64_t Builder::length(Side side, int64_t found) const {
     return side == WIDTH ? model_.sizes.width : side == FFN ? model_.sizes.ffn_width : found;
 }
 
-void Builder::put_matrices(const Slot& slot, const std::string& name, Source from) {
-    const MatrixPlace& m = *slot.matrix_of;
-    if (m.turned) from = {from.data, from.cols, from.rows, 1, from.cols};
-    int64_t &rank = m.rows == RANK ? from.rows : from.cols;
-    int64_t step = m.rows == RANK ? from.row_stride : from.column_stride;
+Stored Builder::stored_of(const MatrixPlace& place) const {
+    if (place.turned || model_.format == Format::BF16) return Stored::HALVES;
+    if (model_.format == Format::INT4 && &place != &HEAD) return Stored::NIBBLES;
+    return Stored::BYTES;
+}
+
+void Builder::plan_matrices(Plan& made, const std::string& name, int64_t rows,
+                            int64_t cols) const {
+    const MatrixPlace& m = *made.slot.matrix_of;
+    if (m.turned) std::swap(rows, cols);
+    int64_t& rank = m.rows == RANK ? rows : cols;
     if (rank % m.parts)
         throw std::runtime_error(name + " cannot be divided into " + std::to_string(m.parts));
     rank /= m.parts;
-    int64_t rows = &m == &HEAD ? model_.sizes.vocab_size : length(m.rows, from.rows);
-    int64_t cols = length(m.cols, from.cols);
-    if (from.rows != rows || from.cols != cols)
-        throw std::runtime_error(name + " computes " + numbers(from.rows, from.cols) +
-                                 ", expected " + numbers(rows, cols));
-    Arena& arena = m.turned ? small_ : matrices_;
-    for (int part = 0; part < m.parts; ++part, from.data += rank * step)
-        slot.matrix[part] = model_.is_int8 && !m.turned ? pack_int8(from, arena)
-                                                        : pack_half(from, arena);
+    int64_t wanted_rows = &m == &HEAD ? model_.sizes.vocab_size : length(m.rows, rows);
+    int64_t wanted_cols = length(m.cols, cols);
+    if (rows != wanted_rows || cols != wanted_cols)
+        throw std::runtime_error(name + " computes " + numbers(rows, cols) + ", expected " +
+                                 numbers(wanted_rows, wanted_cols));
+    made.matrices.assign(size_t(m.parts), outline(rows, cols, stored_of(m)));
+    made.bytes = m.parts * packed_bytes(made.matrices[0]);
 }
 
-void Builder::put_table(const Slot& slot, const std::string& name, const Source& from) {
+// Memory for what is planned, which the model refers to from now on.
+char* Builder::take(const Plan& made, const std::string& name) {
+    if (!made.bytes) return nullptr;
+    const Slot& slot = made.slot;
+    bool is_small = slot.vector || (slot.matrix && slot.matrix_of->turned);
+    char* memory = (is_small ? small_ : matrices_).take(size_t(made.bytes));
+    if (slot.vector) *slot.vector = reinterpret_cast<float*>(memory);
+    if (slot.table) *slot.table = reinterpret_cast<uint16_t*>(memory);
+    for (size_t part = 0; part < made.matrices.size(); ++part) {
+        slot.matrix[part] = made.matrices[part];
+        rwkv::place(slot.matrix[part], memory + int64_t(part) * packed_bytes(slot.matrix[part]));
+    }
+    packed_[name] = {memory, made.bytes};
+    return memory;
+}
+
+void Builder::fill_vector(const Slot& slot, const Source& from) const {
     const Sizes& s = model_.sizes;
-    if (from.rows != s.vocab_size || from.cols != s.width)
-        throw std::runtime_error(name + " has other sizes than the model");
-    uint16_t* to = matrices_.array<uint16_t>(from.rows * from.cols);
-    for (int64_t i = 0; i < from.rows * from.cols; ++i) to[i] = to_bf16(from.data[i]);
-    *slot.table = to;
+    int64_t count = from.rows * from.cols, repeats = slot.vector_of ? s.width / count : 1;
+    float (*prepare)(float) = slot.vector_of ? slot.vector_of->prepare : nullptr;
+    float* to = *slot.vector;
+    Source flat = {from.data, from.number, 1, count, count, 1};
+    for (int64_t i = 0; i < s.width; ++i) {
+        flat.read(0, i / repeats, 1, to + i);
+        if (prepare) to[i] = prepare(to[i]);
+    }
+}
+
+void Builder::fill_matrices(const Slot& slot, const Source& given) const {
+    const MatrixPlace& m = *slot.matrix_of;
+    Source from = given;
+    if (m.turned) from = {given.data, given.number, given.cols, given.rows, 1, given.cols};
+    for (int part = 0; part < m.parts; ++part) {
+        const Matrix& to = slot.matrix[part];
+        pack(to, m.rows == RANK ? from.rows_from(part * to.rows, to.rows)
+                                : from.cols_from(part * to.cols, to.cols), team_);
+    }
+}
+
+void Builder::fill_table(const Slot& slot, const Source& from) const {
+    std::vector<float> row(static_cast<size_t>(from.cols));
+    uint16_t* to = *slot.table;
+    for (int64_t r = 0; r < from.rows; ++r, to += from.cols) {
+        from.read(r, 0, from.cols, row.data());
+        for (int64_t i = 0; i < from.cols; ++i) to[i] = to_bf16(row[size_t(i)]);
+    }
 }
 
 void Builder::share(const Builder& base, const std::string& name) {
-    if (&generation_ != &base.generation_ || model_.is_int8 != base.model_.is_int8 ||
+    if (&generation_ != &base.generation_ || model_.format != base.model_.format ||
         std::memcmp(&model_.sizes, &base.model_.sizes, sizeof(Sizes)))
         throw std::runtime_error(name + " cannot be shared by models of different kinds");
     Slot slot = find(name), other = base.find(name);
@@ -120,7 +180,7 @@ void Builder::share(const Builder& base, const std::string& name) {
     if (slot.table) keep(base, *slot.table = *other.table);
     if (!slot.matrix) return;
     for (int part = 0; part < slot.matrix_of->parts; ++part)
-        keep(base, memory_of(slot.matrix[part] = other.matrix[part]));
+        keep(base, (slot.matrix[part] = other.matrix[part]).weights);
 }
 
 // `shared`: null where the base has nothing of that name.
@@ -148,7 +208,7 @@ void Builder::need_layer(Layer& layer, const std::string& prefix, bool is_first)
     for (const VectorPlace& v : generation_.vectors)
         if (!is_first || !v.from_layer_1) need(v.of(layer), prefix + v.name);
     for (const MatrixPlace& m : generation_.matrices)
-        if (!is_first || !m.from_layer_1) need(is_packed(*m.of(layer)), prefix + m.name);
+        if (!is_first || !m.from_layer_1) need(m.of(layer)->weights, prefix + m.name);
 }
 
 // The two matrices of a low rank follow one another.
@@ -162,7 +222,7 @@ void Builder::need_ranks(Layer& layer, const std::string& prefix) const {
 
 void Builder::finish(int threads) {
     need(model_.embedding, "emb.weight");
-    need(is_packed(model_.head), "head.weight");
+    need(model_.head.weights, "head.weight");
     for (const char* name : OUTSIDE) need(*find(name).vector, name);
     for (size_t i = 0; i < layers_.size(); ++i) {
         std::string prefix = "blocks." + std::to_string(i) + ".";
@@ -172,13 +232,14 @@ void Builder::finish(int threads) {
     make_room(threads);
 }
 
-Activations Builder::room(int64_t depth, bool half, bool fine) {
+Activations Builder::room(int64_t depth, bool half, bool whole) {
     Activations a;
     a.depth = round_up(depth, GROUP);
     a.groups = a.depth / GROUP;
-    if (half) a.half = room_.take(size_t(PASS * a.depth * model_.kernels->half_size));
-    if (fine) {
-        a.fine = room_.array<int16_t>(PASS * a.depth);
+    if (half) a.half = room_.array<char>(PASS * a.depth * model_.kernels->half_size);
+    if (whole) {
+        if (model_.format == Format::INT8) a.fine = room_.array<int16_t>(PASS * a.depth);
+        else a.coarse = room_.array<int8_t>(PASS * a.depth);
         a.scales = room_.array<float>(PASS * a.groups);
         a.offsets = room_.array<int32_t>(2 * PASS * a.groups);
     }
@@ -188,10 +249,10 @@ Activations Builder::room(int64_t depth, bool half, bool fine) {
 // Mixtures in every form that a matrix reads them in.
 void Builder::make_mixed_room() {
     for (int input = 0; input < INPUTS; ++input) {
-        bool half = false, fine = false;
+        bool half = false, whole = false;
         for (const MatrixPlace& m : generation_.matrices)
-            if (m.input == input) (model_.is_int8 && !m.turned ? fine : half) = true;
-        if (half || fine) model_.work.mixed[input] = room(model_.sizes.width, half, fine);
+            if (m.input == input) (stored_of(m) == Stored::HALVES ? half : whole) = true;
+        if (half || whole) model_.work.mixed[input] = room(model_.sizes.width, half, whole);
     }
 }
 
@@ -218,10 +279,10 @@ void Builder::make_room(int threads) {
         *buffer = room_.array<float>(PASS * s.width);
     make_mixed_room();
     make_inner_room();
-    bool fine = model_.is_int8;
-    w.joined = room(s.width, !fine, fine);
-    w.inner = room(s.ffn_width, !fine, fine);
-    w.last = room(s.width, !fine, fine);
+    bool whole = model_.format != Format::BF16;
+    w.joined = room(s.width, !whole, whole);
+    w.inner = room(s.ffn_width, !whole, whole);
+    w.last = room(s.width, !whole, whole);
     for (int i = 0; i < threads; ++i) scratch_.push_back(room_.array<float>(scratch_floats(s)));
     w.scratch = scratch_.data();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,11 +16,23 @@ namespace rwkv {
 // it shares with.
 class Builder {
 public:
-    Builder(Model& model, const Generation& generation, const Sizes& sizes, bool is_int8,
-            const Kernels* kernels);
+    Builder(Model& model, const Generation& generation, const Sizes& sizes, Format format,
+            const Kernels* kernels, Team& team);
 
-    // Throws std::runtime_error with a sentence when the tensor has other sizes than the model.
-    void put(const std::string& name, const float* data, int64_t rows, int64_t cols);
+    // A tensor of `rows` by `cols` values. Throws std::runtime_error with a sentence when it has
+    // other sizes than the model.
+    void put(const std::string& name, const void* data, Number number, int64_t rows, int64_t cols);
+
+    // Instead of put: memory for the same tensor in its packed form, to be filled by the caller. Null
+    // for tensors that no formula reads. Throws like put, and when `bytes` is not what it takes.
+    char* place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes);
+
+    // The packed form of a tensor that was put or placed.
+    struct Packed {
+        char* memory = nullptr;
+        int64_t bytes = 0;
+    };
+    Packed packed(const std::string& name) const;
 
     // What `base`, a builder of the same kind that is finished, has of that name. It is kept alive
     // as long as anyone shares it. Throws std::runtime_error when the two are of different kinds.
@@ -43,21 +56,33 @@ private:
     Slot find(const std::string& name) const;
     Slot find_in_layer(Layer& layer, const std::string& rest) const;
 
-    void put_vector(const Slot& slot, const std::string& name, const Source& from);
-    void put_matrices(const Slot& slot, const std::string& name, Source from);
-    void put_table(const Slot& slot, const std::string& name, const Source& from);
+    // What a tensor becomes: a vector, a table, or matrices, which are not placed yet.
+    struct Plan {
+        Slot slot;
+        std::vector<Matrix> matrices;
+        int64_t bytes = 0;
+    };
+    Plan plan(const std::string& name, int64_t rows, int64_t cols) const;
+    void plan_matrices(Plan& made, const std::string& name, int64_t rows, int64_t cols) const;
+    char* take(const Plan& made, const std::string& name);
+    void fill_vector(const Slot& slot, const Source& from) const;
+    void fill_matrices(const Slot& slot, const Source& from) const;
+    void fill_table(const Slot& slot, const Source& from) const;
+    Stored stored_of(const MatrixPlace& place) const;
     void keep(const Builder& base, const void* shared);
     void need(bool found, const std::string& name) const;
     void need_layer(Layer& layer, const std::string& prefix, bool is_first) const;
     void need_ranks(Layer& layer, const std::string& prefix) const;
     int64_t length(Side side, int64_t found) const;
-    Activations room(int64_t depth, bool half, bool fine);
+    Activations room(int64_t depth, bool half, bool whole);
     void make_mixed_room();
     void make_inner_room();
     void make_room(int threads);
 
     Model& model_;
     const Generation& generation_;
+    Team& team_;
+    std::map<std::string, Packed> packed_;
     // Apart, so that what is shared keeps no more alive than it must: matrices, what is small, and
     // what is computed in.
     Arena matrices_, small_, room_;

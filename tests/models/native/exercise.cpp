@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <sstream>
@@ -16,9 +17,12 @@
 struct Handle;
 extern "C" {
 const char* rwkv_available();
-Handle* rwkv_new(const char*, const int64_t*, int, const char*, int);
+Handle* rwkv_new(const char*, const int64_t*, const char*, const char*, int);
 void rwkv_free(Handle*);
-const char* rwkv_put(Handle*, const char*, const float*, int64_t, int64_t);
+const char* rwkv_put(Handle*, const char*, const void*, int, int64_t, int64_t);
+const char* rwkv_place(Handle*, const char*, int64_t, int64_t, int64_t, void**);
+int64_t rwkv_packed(const Handle*, const char*, void**);
+uint64_t rwkv_checksum(const void*, int64_t);
 const char* rwkv_share(Handle*, const Handle*, const char*);
 const char* rwkv_ready(Handle*);
 void rwkv_forward(Handle*, const int64_t*, const int64_t*, int64_t, float*, float*, float*,
@@ -127,24 +131,34 @@ struct Model {
     const Checkpoint& c;
     Handle* handle;
 
-    // base: shares every second tensor.
-    Model(const Checkpoint& checkpoint, int is_int8, const std::string& isa, int threads,
+    // base: a third of the tensors is shared, and a third copied as it is packed.
+    Model(const Checkpoint& checkpoint, const std::string& format, const std::string& isa, int threads,
           const Model* base = nullptr)
         : c(checkpoint) {
         const Shape& s = c.s;
         int64_t size = c.has_heads() ? s.head_size : 1;
         int64_t sizes[] = {s.layers, s.width, s.width / size, size, s.ffn, s.vocab};
-        handle = rwkv_new(c.generation.c_str(), sizes, is_int8, isa.c_str(), threads);
-        bool share = false;
-        for (const Tensor& t : c.tensors) {
-            share = base && !share;
-            tell(share ? rwkv_share(handle, base->handle, t.name.c_str())
-                       : rwkv_put(handle, t.name.c_str(), t.values.data(), t.rows, t.cols));
+        handle = rwkv_new(c.generation.c_str(), sizes, format.c_str(), isa.c_str(),
+                          threads);
+        for (size_t i = 0; i < c.tensors.size(); ++i) {
+            const Tensor& t = c.tensors[i];
+            if (base && i % 3 == 0) tell(rwkv_share(handle, base->handle, t.name.c_str()));
+            else if (base && i % 3 == 1) copy(t, *base);
+            else tell(rwkv_put(handle, t.name.c_str(), t.values.data(), 0, t.rows, t.cols));
         }
         tell(rwkv_ready(handle));
     }
     ~Model() { rwkv_free(handle); }
     Model(const Model&) = delete;
+
+    void copy(const Tensor& t, const Model& base) {
+        void *from = nullptr, *to = nullptr;
+        int64_t bytes = rwkv_packed(base.handle, t.name.c_str(), &from);
+        tell(rwkv_place(handle, t.name.c_str(), t.rows, t.cols, bytes, &to));
+        if (!to) return;
+        std::memcpy(to, from, size_t(bytes));
+        if (rwkv_checksum(to, bytes) != rwkv_checksum(from, bytes)) tell("COPIES DIFFER");
+    }
 
     static void tell(const char* said) {
         if (said) std::printf("%s\n", said);
@@ -181,15 +195,16 @@ float largest_difference(const Floats& a, const Floats& b) {
     return most;
 }
 
-bool check(const Checkpoint& checkpoint, int is_int8, const std::string& isa, const Floats& exact) {
-    auto base = std::make_unique<Model>(checkpoint, is_int8, isa, 1);
+bool check(const Checkpoint& checkpoint, const std::string& format, const std::string& isa,
+           const Floats& exact) {
+    auto base = std::make_unique<Model>(checkpoint, format, isa, 1);
     Floats one = base->run();
-    Model sharing(checkpoint, is_int8, isa, 4, base.get());
+    Model sharing(checkpoint, format, isa, 4, base.get());
     base.reset();
     bool same = one == sharing.run();
     float difference = largest_difference(one, exact);
-    std::printf("RWKV-%s, width %d, int8 %d, %s: %s, differs from portable by %g\n",
-                checkpoint.generation.c_str(), int(checkpoint.s.width), is_int8, isa.c_str(),
+    std::printf("RWKV-%s, width %d, %s, %s: %s, differs from portable by %g\n",
+                checkpoint.generation.c_str(), int(checkpoint.s.width), format.c_str(), isa.c_str(),
                 same ? "threads agree" : "THREADS DIFFER", double(difference));
     return same && difference < 0.5f;
 }
@@ -201,11 +216,11 @@ int main() {
     for (const char* generation : {"4", "5.0", "5.1", "5.2", "6", "7"}) {
         for (const Shape& shape : shapes) {
             Checkpoint checkpoint(generation, shape);
-            for (int is_int8 : {0, 1}) {
-                Floats exact = Model(checkpoint, is_int8, "portable", 1).run();
+            for (const char* format : {"bf16", "int8", "w8a8", "int4"}) {
+                Floats exact = Model(checkpoint, format, "portable", 1).run();
                 std::istringstream names(rwkv_available());
                 for (std::string isa; names >> isa;)
-                    if (!check(checkpoint, is_int8, isa, exact)) return 1;
+                    if (!check(checkpoint, format, isa, exact)) return 1;
             }
         }
     }

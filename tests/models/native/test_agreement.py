@@ -52,7 +52,9 @@ Answer = tuple[Tensor, State]
 
 
 def agrees(ours: Answer, exact: Answer, isa: str, dtype: torch.dtype) -> bool:
-    """int8 rounds what is multiplied to 16 bits; in AVX-512, bf16 matrices round it to bf16."""
+    """int8 rounds what is multiplied to 16 bits, w8a8 and int4 to 8; bf16 in AVX-512 to bf16."""
+    if dtype in {torch.qint8, torch.quint4x2}:
+        return divergence(ours[0], exact[0]) < 0.1 and deviation(ours[1], exact[1]) < 0.4
     if isa == "avx512":
         return divergence(ours[0], exact[0]) < 0.005 and deviation(ours[1], exact[1]) < 0.15
     limit = 0.01 if dtype == torch.int8 else 2e-4
@@ -106,11 +108,11 @@ def step(draw: random.Random, models: list[Model], states: list[State]) -> list[
     ]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("generation", GENERATIONS)
 def test_ragged_steps_agree_whatever_the_sizes(generation: str, seed: int, isa: str) -> None:
     draw = random.Random(f"{generation} {seed}")
-    sizes, dtype = drawn(draw, generation), DTYPES[seed % 2]
+    sizes, dtype = drawn(draw, generation), DTYPES[seed]
     models = native(generation, sizes, dtype, draw.randint(1, 3)), twin(generation, sizes, dtype)
     states = [model.new_state(5) for model in models]
     for _ in range(4):
@@ -124,7 +126,8 @@ def test_a_prompt_longer_than_a_pass_agrees(generation: str, dtype: torch.dtype)
     model, exact = native(generation, USUAL, dtype), twin(generation, USUAL, dtype)
     lengths = [1, 300, 99]
     logits = model.forward(TOKENS, lengths, model.new_state(3))
-    assert divergence(logits, exact.forward(TOKENS, lengths, exact.new_state(3))) < 0.002
+    limit = 0.002 if dtype in {torch.bfloat16, torch.int8} else 0.1
+    assert divergence(logits, exact.forward(TOKENS, lengths, exact.new_state(3))) < limit
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

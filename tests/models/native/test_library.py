@@ -30,7 +30,7 @@ def load(folder: Path, generation: str, dtype: str, sizes: Sizes = USUAL) -> Mod
     return loader.load(save(random_rwkv(generation, sizes), folder / "model.pth"), CPU, dtype)
 
 
-@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+@pytest.mark.parametrize("dtype", ["bf16", "int8", "w8a8", "int4"])
 @pytest.mark.parametrize("generation", ["4", "5.0", "5.1", "5.2", "6", "7"])
 def test_every_generation_on_the_cpu_is_computed_natively(
     generation: str, dtype: str, tmp_path: Path

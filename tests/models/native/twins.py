@@ -1,5 +1,6 @@
 """Native models of random weights, and the slow twins that compute with the very same numbers."""
 
+import ctypes
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,7 @@ from models.base import Model, State
 from models.detect import detect
 from models.layers import Network
 from models.native.model import NativeModel
+from models.native.packed import Blob
 from models.rwkv4 import Rwkv4
 from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
@@ -24,7 +26,7 @@ NETWORKS: dict[str, type[Network]] = {
     "7": Rwkv7,
 }
 GENERATIONS = tuple(NETWORKS)
-DTYPES = (torch.bfloat16, torch.int8)
+DTYPES = (torch.bfloat16, torch.int8, torch.qint8, torch.quint4x2)
 USUAL = Sizes()
 TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7))
 
@@ -45,8 +47,12 @@ def twin(generation: str, sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloa
     """In float32, with the weights that a native model of this format has."""
     tensors = tensors_of(generation, sizes)
     spec, network = detect(tensors), NETWORKS[generation]
-    if dtype == torch.int8:
+    if dtype in {torch.int8, torch.qint8}:
         tensors = {name: as_int8(name, tensor) for name, tensor in tensors.items()}
+    if dtype == torch.quint4x2:
+        model = native(generation, sizes, dtype)
+        blobs = model.packed(tensors)
+        tensors = {n: unpacked(blobs[n], n, t) for n, t in tensors.items() if n in blobs}
     return network(spec, {name: network.prepared(name, tensors) for name in tensors})
 
 
@@ -60,6 +66,24 @@ def as_int8(name: str, tensor: Tensor) -> Tensor:
     scale = (most / 127 * 1.002).bfloat16().float()
     rounded = (groups / scale.clamp(min=1e-30)).round().clamp(-127, 127) * scale
     return rounded.flatten(1)[:, :inputs].contiguous()
+
+
+def unpacked(blob: Blob, name: str, tensor: Tensor) -> Tensor:
+    """The values of a matrix of an int4 model, from memory as src/model.hpp lays it out."""
+    if tensor.dim() != 2 or not name.endswith(".weight") or name == "emb.weight":
+        return tensor
+    raw = torch.frombuffer(bytearray(ctypes.string_at(blob.address, blob.size)), dtype=torch.uint8)
+    (rows, inputs), group = tensor.shape, 64 if name == "head.weight" else 32
+    units, depth = -(-rows // 32), -(-inputs // 64) * 64
+    stored = raw[: -(units * depth // group * 32 * 2)]
+    scales = raw[len(stored) :].view(torch.bfloat16).float().view(units, -1, 32)
+    if name == "head.weight":
+        values = stored.view(units, -1, 32, 4).float() - 128
+    else:
+        both = torch.stack((stored & 15, stored >> 4)).view(2, units, -1, 32, 4)
+        values = both.permute(1, 2, 0, 3, 4).flatten(1, 2).float() - 8
+    whole = values.transpose(1, 2).reshape(units, 32, -1, group) * scales.mT.unsqueeze(-1)
+    return whole.reshape(units * 32, -1)[:rows, :inputs].contiguous()
 
 
 def feed(model: Model, parts: Sequence[int], start: int = 0) -> tuple[Tensor, State]:

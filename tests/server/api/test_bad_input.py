@@ -330,7 +330,7 @@ async def test_an_unknown_address_is_not_found(api: Api) -> None:
 
 
 async def test_a_wrong_method_is_told_the_right_one(api: Api) -> None:
-    response = await api.client.get(PATH)
+    response = await api.client.get("/v1/completions")
     assert assert_error(response, 405)["code"] == "method_not_allowed"
     assert response.headers["allow"] == "POST"
 

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from openai.types import EmbeddingCreateParams
 from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params as chat_params
+from openai.types.responses import InputTokenCountParams
+from openai.types.responses.response_create_params import ResponseCreateParamsStreaming
 from pydantic import BaseModel
 
 from server.api.batches import BatchBody
@@ -31,6 +34,19 @@ from server.api.embedding_request import (
     MeaninglessEmbeddingFields,
     RefusedEmbeddingFields,
 )
+from server.api.messages.request import (
+    HonouredMessagesFields,
+    MeaninglessMessagesFields,
+    MessagesBody,
+    RefusedMessagesFields,
+)
+from server.api.responses.request import (
+    HonouredResponseFields,
+    InputTokensBody,
+    MeaninglessResponseFields,
+    RefusedResponseFields,
+    ResponseBody,
+)
 from server.api.sampling import SamplingFields
 from server.api.tokenizer import TokenizerInfo
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
@@ -38,11 +54,13 @@ from tests.server.api.doubles import Api
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+RESPONSES = (ROOT / "docs" / "api" / "responses.md").read_text(encoding="utf-8")
+MESSAGES = (ROOT / "docs" / "api" / "messages.md").read_text(encoding="utf-8")
 
 
-def table_names(begin: str, end: str) -> list[str]:
+def table_names(begin: str, end: str, text: str = TEXT) -> list[str]:
     """The names in the first columns of the tables between two lines."""
-    section = TEXT.partition(f"\n{begin}")[2].partition(f"\n{end}")[0]
+    section = text.partition(f"\n{begin}")[2].partition(f"\n{end}")[0]
     cells = re.findall(r"^\|([^|]*)\|", section, re.M)
     return [name for cell in cells for name in re.findall(r"`([^`]*)`", cell)]
 
@@ -71,6 +89,23 @@ def test_every_field_is_in_its_table_and_no_other(
     assert sorted(table_names(begin, end)) == sorted(fields.model_fields)
 
 
+@pytest.mark.parametrize(
+    ("fields", "text", "begin", "end"),
+    [
+        (HonouredResponseFields, RESPONSES, "### Honoured by", "### Accepted"),
+        (MeaninglessResponseFields, RESPONSES, "### Accepted by", "### Refused"),
+        (RefusedResponseFields, RESPONSES, "### Refused by", "### Items"),
+        (HonouredMessagesFields, MESSAGES, "### Honoured by", "A message is"),
+        (MeaninglessMessagesFields, MESSAGES, "### Accepted by", "### Refused"),
+        (RefusedMessagesFields, MESSAGES, "### Refused by", "### The message"),
+    ],
+)
+def test_every_field_is_in_its_table_on_its_page(
+    fields: type[BaseModel], text: str, begin: str, end: str
+) -> None:
+    assert sorted(table_names(begin, end, text)) == sorted(fields.model_fields)
+
+
 def test_every_field_of_a_completion_is_in_its_table_or_works_as_in_a_chat() -> None:
     shared = {*SamplingFields.model_fields, *ConstraintFields.model_fields}
     own = set(HonouredCompletionFields.model_fields) - shared
@@ -94,6 +129,20 @@ def test_every_address_is_documented(api: Api) -> None:
 def test_every_parameter_of_the_sdk_is_known(params: Any, fields: type[BaseModel]) -> None:
     official = params.CompletionCreateParamsStreaming.__annotations__
     assert set(official) - set(fields.model_fields) == set()
+
+
+@pytest.mark.parametrize(
+    ("params", "fields"),
+    [
+        (ResponseCreateParamsStreaming, ResponseBody),
+        (InputTokenCountParams, InputTokensBody),
+        (MessageCreateParamsStreaming, MessagesBody),
+    ],
+)
+def test_every_parameter_of_responses_and_messages_is_known(
+    params: Any, fields: type[BaseModel]
+) -> None:
+    assert set(params.__annotations__) - set(fields.model_fields) == set()
 
 
 def test_every_parameter_of_the_sdk_for_embeddings_is_known() -> None:

@@ -1,0 +1,60 @@
+"""Whether, and where, the packed weights of a checkpoint are kept from one start to the next."""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.base import CheckpointError
+from models.checkpoint import Checkpoint
+from models.native import packed
+from models.native.choice import FORMATS
+from models.native.model import NativeModel
+from models.native.packed import Key, PackedError, PackedFile
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The file of a checkpoint's packed weights; it need not be there."""
+
+    path: Path
+    key: Key
+
+    @classmethod
+    def of(cls, found: Checkpoint, dtype: torch.dtype, setting: str) -> "Kept | None":
+        """setting: see packed.folder. None where nothing is to be kept."""
+        folder = packed.folder(setting, found.path)
+        if folder is None or found.spec.parameters < packed.SMALLEST:
+            return None
+        key = Key.of(found.path, found.spec.fingerprint, FORMATS[dtype])
+        return cls(folder / packed.file_name(found.path, key), key)
+
+    def restore(self, make: Callable[[PackedFile], NativeModel]) -> NativeModel | None:
+        """What `make` makes of the file; None where it is missing or cannot be trusted."""
+        try:
+            file = PackedFile(self.path, self.key)
+        except FileNotFoundError:
+            return None
+        except PackedError as error:
+            log.warning("%s %s; it will be made again", self.path, error)
+            return None
+        try:
+            return make(file)
+        except (PackedError, CheckpointError, OSError) as error:
+            log.warning("%s %s; it will be made again", self.path, error)
+            return None
+        finally:
+            file.close()
+
+    def keep(self, model: NativeModel, names: Iterable[str]) -> None:
+        """Write the file, or say why not: the model runs without it."""
+        try:
+            packed.write(self.path, self.key, model.packed(names))
+        except OSError as error:
+            log.warning("the packed weights cannot be kept in %s: %s", self.path.parent, error)
+            return
+        log.info("packed weights kept in %s", self.path)

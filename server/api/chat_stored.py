@@ -1,0 +1,124 @@
+"""Chat completions that were stored: found, listed, renamed and deleted."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from server.api.chat_answer import ChatCompletion
+from server.api.chat_keeping import described
+from server.api.context import Context, Served
+from server.api.fields import Wire
+from server.api.items import MetadataField
+from server.api.pages import page
+from server.api.stored import Stored
+from server.api.strict_json import JsonRoute
+
+router = APIRouter(prefix="/v1/chat/completions", route_class=JsonRoute, tags=["chat"])
+
+
+class CompletionPage(BaseModel):
+    """A page of stored completions."""
+
+    object: Literal["list"] = "list"
+    data: list[ChatCompletion]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class MessagePage(BaseModel):
+    """A page of the messages that a stored completion was asked."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class DeletedCompletion(BaseModel):
+    """A completion that is no longer there."""
+
+    id: str
+    object: Literal["chat.completion.deleted"] = "chat.completion.deleted"
+    deleted: Literal[True] = True
+
+
+class CompletionUpdateBody(Wire):
+    """metadata takes the place of what was there; null leaves none."""
+
+    metadata: MetadataField | None
+
+
+def _stored(request: Request, context: Context) -> Stored:
+    return Stored(context.records, request.state.caller)
+
+
+@router.get("")
+async def list_chat_completions(request: Request, context: Served) -> CompletionPage:
+    """Stored completions, the oldest first; `model` and `metadata[KEY]` choose among them."""
+    documents = await _stored(request, context).list("chat.completion")
+    found = [described(one) for one in documents if _chosen(one["answer"], request)]
+    data, more = page(request, found[::-1], lambda one: one.id, limit=20, most=100, order="asc")
+    ends = (data[0].id, data[-1].id) if data else (None, None)
+    return CompletionPage(data=data, first_id=ends[0], last_id=ends[1], has_more=more)
+
+
+def _chosen(answer: dict[str, Any], request: Request) -> bool:
+    query = request.query_params
+    if query.get("model", answer["model"]) != answer["model"]:
+        return False
+    wanted = {
+        key.removeprefix("metadata[").removesuffix("]"): value
+        for key, value in query.items()
+        if key.startswith("metadata[") and key.endswith("]")
+    }
+    metadata: dict[str, str] = answer["metadata"]
+    return wanted.items() <= metadata.items()
+
+
+@router.get("/{completion_id}")
+async def retrieve_chat_completion(
+    completion_id: str, request: Request, context: Served
+) -> ChatCompletion:
+    """One of them."""
+    return described(await _stored(request, context).find("chat.completion", completion_id))
+
+
+@router.post("/{completion_id}")
+async def update_chat_completion(
+    completion_id: str, body: CompletionUpdateBody, request: Request, context: Served
+) -> ChatCompletion:
+    """Gives it other metadata."""
+    stored = _stored(request, context)
+    document = await stored.find("chat.completion", completion_id)
+    document["answer"]["metadata"] = body.metadata or {}
+    stored.put("chat.completion", completion_id, document)
+    return described(document)
+
+
+@router.delete("/{completion_id}")
+async def delete_chat_completion(
+    completion_id: str, request: Request, context: Served
+) -> DeletedCompletion:
+    """Forgets it."""
+    stored = _stored(request, context)
+    await stored.find("chat.completion", completion_id)
+    stored.delete("chat.completion", completion_id)
+    return DeletedCompletion(id=completion_id)
+
+
+@router.get("/{completion_id}/messages")
+async def list_chat_messages(completion_id: str, request: Request, context: Served) -> MessagePage:
+    """The messages that it was asked, the oldest first."""
+    document = await _stored(request, context).find("chat.completion", completion_id)
+    messages = [
+        {"id": f"{completion_id}-{number}", **message}
+        for number, message in enumerate(document["messages"])
+    ]
+    data, more = page(
+        request, messages[::-1], lambda one: str(one["id"]), limit=20, most=100, order="asc"
+    )
+    ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return MessagePage(data=data, first_id=ends[0], last_id=ends[1], has_more=more)

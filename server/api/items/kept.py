@@ -1,0 +1,91 @@
+"""Items as they are kept and given back: JSON in the form of OpenAI's SDK."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from server.api.items.fields import (
+    FunctionCallItem,
+    FunctionOutputItem,
+    InputItem,
+    ItemRefusal,
+    ItemText,
+    MessageItem,
+    ReasoningItem,
+    ReferenceItem,
+)
+from server.chat.types import Message
+
+Item = dict[str, Any]
+_Name = Callable[[str, int], str]
+
+
+def kept_items(
+    given: str | Sequence[InputItem], name: _Name, referred: Mapping[str, Item]
+) -> list[Item]:
+    """name: makes an id of an item's type and place. referred: items that are only named."""
+    if isinstance(given, str):
+        given = [MessageItem(role="user", content=given)]
+    return [_kept(item, name, number, referred) for number, item in enumerate(given)]
+
+
+def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item]) -> Item:
+    match item:
+        case MessageItem():
+            content = _content(item)
+            return _item(name, number, "message", role=item.role, content=content)
+        case FunctionCallItem():
+            return _item(name, number, "function_call", **item.model_dump(exclude={"type"}))
+        case FunctionOutputItem():
+            output: str | list[dict[str, Any]]
+            if isinstance(item.output, str):
+                output = item.output
+            else:
+                output = [_input_text(part.text) for part in item.output]
+            return _item(name, number, "function_call_output", call_id=item.call_id, output=output)
+        case ReasoningItem():
+            parts = {"summary": item.summary or [], "content": item.content or []}
+            return _item(name, number, "reasoning", **parts)
+        case ReferenceItem():
+            return referred[item.id]
+    raise AssertionError(item)  # other types are refused before
+
+
+def _item(name: _Name, number: int, kind: str, /, **fields: Any) -> Item:
+    return {"id": name(kind, number), "type": kind, "status": "completed", **fields}
+
+
+def _content(item: MessageItem) -> list[dict[str, Any]]:
+    parts: Sequence[ItemText | ItemRefusal]
+    if isinstance(item.content, str):
+        parts = [ItemText(type="text", text=item.content)]
+    else:
+        parts = item.content
+    write = output_text if item.role == "assistant" else _input_text
+    return [write(part.text) for part in parts]
+
+
+def output_text(text: str, logprobs: Sequence[Any] = ()) -> dict[str, Any]:
+    """A part of an assistant's message."""
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": list(logprobs)}
+
+
+def _input_text(text: str) -> dict[str, Any]:
+    return {"type": "input_text", "text": text}
+
+
+def message_items(messages: Iterable[Message], name: _Name) -> list[Item]:
+    """A chat's messages as items."""
+    items: list[Item] = []
+    for message in messages:
+        if message.role == "tool":
+            result = {"call_id": message.tool_call_id, "output": message.content}
+            items.append(_item(name, len(items), "function_call_output", **result))
+            continue
+        if message.content or not message.tool_calls:
+            write = output_text if message.role == "assistant" else _input_text
+            said = {"role": message.role, "content": [write(message.content)]}
+            items.append(_item(name, len(items), "message", **said))
+        for call in message.tool_calls:
+            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
+            items.append(_item(name, len(items), "function_call", **made))
+    return items

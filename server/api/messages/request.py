@@ -1,0 +1,154 @@
+"""The bodies of POST /v1/messages and /v1/messages/count_tokens, field by field.
+
+In the three classes of chat_request.py.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from server.api.fields import Count, ListOf, Refused, StopString, Unit, Whole, Wire
+from server.api.tool_fields import ToolName
+
+
+class TextBlock(Wire):
+    """A piece of text; cache_control is taken without meaning, as all that is read is kept."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ThinkingBlock(Wire):
+    """What the model thought; the models here know it from their state, or not at all."""
+
+    type: Literal["thinking", "redacted_thinking"]
+
+
+class ToolUseBlock(Wire):
+    """A call that an assistant made."""
+
+    type: Literal["tool_use"]
+    id: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)]
+    input: dict[str, Any]
+
+
+class ToolResultBlock(Wire):
+    """What a call came to."""
+
+    type: Literal["tool_result"]
+    tool_use_id: str
+    content: str | ListOf[TextBlock] | None = None
+    is_error: bool | None = None
+
+    @property
+    def text(self) -> str:
+        said = self.content or ""
+        text = said if isinstance(said, str) else "\n".join(block.text for block in said)
+        return f"Error: {text}" if self.is_error else text
+
+
+Block = Annotated[
+    TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock, Field(discriminator="type")
+]
+
+
+class AnthropicMessage(Wire):
+    """One message."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | ListOf[Block]
+
+
+class AnthropicTool(Wire):
+    """A tool of the caller's; those that Anthropic runs itself are refused by name."""
+
+    type: Annotated[Any, Refused(neutral=("custom",))] = None
+    name: ToolName
+    description: str | None = None
+    input_schema: dict[str, Any]
+    strict: bool | None = None
+
+
+class AnthropicChoice(Wire):
+    """Whether tools are called, and with `tool` which one."""
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class ThinkingOptions(Wire):
+    """budget_tokens: how much is to be thought, as a target and no limit."""
+
+    type: Literal["enabled", "adaptive", "disabled"]
+    budget_tokens: Annotated[Whole, Field(ge=1024)] | None = None
+    display: Annotated[Any, Refused(neutral=("summarized",))] = None
+
+
+class OutputSchema(Wire):
+    """JSON that fits a schema."""
+
+    type: Literal["json_schema"]
+    definition: dict[str, Any] = Field(alias="schema")
+
+
+class OutputOptions(Wire):
+    """What the answer has to be, and how much is thought about it."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputSchema | None = None
+
+
+class AnthropicMetadata(Wire):
+    """Nobody is watched."""
+
+    user_id: str | None = None
+
+
+class CountTokensBody(Wire):
+    """What the model reads."""
+
+    model: str
+    messages: Annotated[ListOf[AnthropicMessage], Field(min_length=1)]
+    system: str | ListOf[TextBlock] | None = None
+    tools: Annotated[ListOf[AnthropicTool], Field(max_length=128)] | None = None
+    tool_choice: AnthropicChoice | None = None
+    thinking: ThinkingOptions | None = None
+    output_config: OutputOptions | None = None
+
+
+class HonouredMessagesFields(CountTokensBody):
+    """Fields that do what they say; null stands for the default of each."""
+
+    max_tokens: Count
+    stream: bool | None = None
+    stop_sequences: Annotated[ListOf[StopString], Field(max_length=16)] | None = None
+    temperature: Unit | None = None
+    top_p: Unit | None = None
+    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class MeaninglessMessagesFields(Wire):
+    """Fields that official clients send and that change nothing here; their types are checked."""
+
+    metadata: AnthropicMetadata | None = None
+    service_tier: str | None = None
+    cache_control: dict[str, Any] | None = None
+    inference_geo: str | None = None
+    speed: Literal["standard", "fast"] | None = None
+    diagnostics: dict[str, Any] | None = None
+    user_profile_id: str | None = None
+    workspace_id: str | None = None
+
+
+class RefusedMessagesFields(Wire):
+    """Fields that would change the answer and cannot be honoured."""
+
+    container: Annotated[Any, Refused()] = None
+    mcp_servers: Annotated[Any, Refused(neutral=([],))] = None
+    context_management: Annotated[Any, Refused()] = None
+
+
+class MessagesBody(RefusedMessagesFields, MeaninglessMessagesFields, HonouredMessagesFields):
+    """A request for a message."""

@@ -1,0 +1,211 @@
+"""POST /v1/responses, and what can be done with a response afterwards."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
+from typing import Any, Literal
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi import Response as HttpResponse
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+from server.api.answers import STREAMED, answer_stream, answer_whole, find_service, limited
+from server.api.context import Context, Served
+from server.api.counting import count_tokens
+from server.api.items.page import ItemList, item_page
+from server.api.priority import priority_of
+from server.api.responses.answer import Response, as_lost, begun_response
+from server.api.responses.kept import Writing
+from server.api.responses.request import InputTokensBody, ResponseBody
+from server.api.responses.turn import prompt_request, read_prompt, start, turn_request
+from server.api.responses.writer import Event, ResponseWriter
+from server.api.runs import Run
+from server.api.stored import Stored
+from server.api.streams import EventStream, named_frame
+from server.api.strict_json import JsonRoute
+from server.chat.types import TurnEvent
+from server.errors import InvalidRequest
+
+router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["responses"])
+
+
+class InputTokens(BaseModel):
+    """What an input would cost."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
+class DeletedResponse(BaseModel):
+    """A response that is no longer there."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
+
+
+@router.post("", response_model=Response, responses=STREAMED)
+async def create_response(body: ResponseBody, request: Request, context: Served) -> HttpResponse:
+    """Answers an input, and what it goes on from."""
+    writing = await _begin(body, request, context)
+    if body.background:
+        return await _run(writing, request, context, streamed=bool(body.stream))
+    if not body.stream:
+        whole = _whole(writing)
+        return await answer_whole(request, writing.turn, context.request_timeout_s, whole)
+
+    def frames(events: AsyncIterator[TurnEvent]) -> AsyncGenerator[bytes]:
+        return _frames(writing.all_events(events))
+
+    return await answer_stream(
+        request, writing.turn, context.request_timeout_s, frames, on_end=writing.left
+    )
+
+
+async def _begin(body: ResponseBody, request: Request, context: Context) -> Writing:
+    if body.background and not body.kept:
+        message = "A response in the background can only be had if it is stored; store is false."
+        raise InvalidRequest(message, param="background", code="invalid_value")
+    caller: str = request.state.caller
+    stored = Stored(context.records, caller)
+    asked = await read_prompt(body, stored)
+    service = await find_service(context, body.model)
+    wanted = turn_request(body, asked, caller, service.model)
+    turn_asked = replace(wanted, priority=priority_of(request, body.priority))
+    turn = await start(service, turn_asked, asked)
+    token_bytes = None if body.likelihoods is None else service.model.tokenizer.token_bytes
+    response = begun_response(body, asked, turn_asked, service.model)
+    return Writing(turn, ResponseWriter(response, token_bytes), asked, stored, body.kept)
+
+
+async def _whole(writing: Writing) -> HttpResponse:
+    async for _ in writing.events(writing.turn.events()):
+        pass
+    return JSONResponse(writing.writer.response.model_dump())
+
+
+async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes]:
+    async for event in events:
+        yield named_frame(event)
+
+
+async def _run(
+    writing: Writing, request: Request, context: Context, *, streamed: bool
+) -> HttpResponse:
+    """Goes on without the client, who may follow it."""
+    run = Run(writing.cancel)
+    end = limited(request, writing.turn, context.request_timeout_s)
+    writing.keep()
+    id = writing.writer.response.id
+
+    async def work() -> None:
+        await writing.run(run)
+        end()
+        if streamed:
+            writing.stored.put("response.events", id, {"events": run.events})
+
+    context.runs.begin(writing.stored.owner, id, run, work())
+    if streamed:
+        return EventStream(_frames(run.follow(0)), on_end=lambda: None)
+    return JSONResponse(writing.writer.response.model_dump())
+
+
+@router.post("/compact", include_in_schema=False)
+async def compact_response() -> None:
+    """There is nothing to be made shorter: a state has one size. Not an id of a response."""
+    raise HTTPException(404)
+
+
+@router.post("/input_tokens")
+async def count_input_tokens(
+    body: InputTokensBody, request: Request, context: Served
+) -> InputTokens:
+    """How many tokens a response would read; nothing is computed."""
+    caller: str = request.state.caller
+    asked = await read_prompt(body, Stored(context.records, caller))
+    catalogue = context.catalogue
+    model = (catalogue.offers[0] if body.model is None else catalogue.offer(body.model)).model
+    turn_asked = prompt_request(body, asked, caller, model)
+    return InputTokens(input_tokens=await count_tokens(model, turn_asked))
+
+
+@router.get("/{response_id}", response_model=Response, responses=STREAMED)
+async def retrieve_response(response_id: str, request: Request, context: Served) -> HttpResponse:
+    """A stored response, as it is now."""
+    stored = Stored(context.records, request.state.caller)
+    answer = await _answer(response_id, stored, context)
+    if request.query_params.get("stream") == "true":
+        start = _starting_after(request)
+        return await _stream_again(response_id, stored, context, start)
+    return JSONResponse(answer)
+
+
+async def _answer(id: str, stored: Stored, context: Context) -> dict[str, Any]:
+    """As it is now. Raises NotFound."""
+    running = context.runs.find(stored.owner, id) is not None
+    document = await stored.find("response", id)
+    answer: dict[str, Any] = document["answer"]
+    return answer if running or answer["status"] != "in_progress" else as_lost(answer)
+
+
+def _starting_after(request: Request) -> int:
+    given = request.query_params.get("starting_after", "-1")
+    if given != "-1" and not (given.isascii() and given.isdigit() and len(given) < 10):
+        message = "starting_after must be the sequence_number of an event."
+        raise InvalidRequest(message, param="starting_after", code="invalid_value")
+    return int(given) + 1
+
+
+async def _stream_again(id: str, stored: Stored, context: Context, start: int) -> HttpResponse:
+    """The events of a response that was begun as a stream in the background."""
+    run = context.runs.find(stored.owner, id)
+    if run is not None:
+        return EventStream(_frames(run.follow(start)), on_end=lambda: None)
+    document = await stored.records.get(stored.owner, "response.events", id)
+    if document is None:
+        message = "Only a response that was begun with background and stream can be streamed again."
+        raise InvalidRequest(message, param="stream", code="invalid_value")
+
+    async def events() -> AsyncIterator[Event]:
+        for event in document["events"][start:]:
+            yield event
+
+    return EventStream(_frames(events()), on_end=lambda: None)
+
+
+@router.delete("/{response_id}")
+async def delete_response(response_id: str, request: Request, context: Served) -> DeletedResponse:
+    """Forgets a response; one that is under way is ended."""
+    stored = Stored(context.records, request.state.caller)
+    await stored.find("response", response_id)
+    await _end(response_id, stored, context)
+    stored.delete("response", response_id)
+    stored.delete("response.events", response_id)
+    return DeletedResponse(id=response_id)
+
+
+@router.post("/{response_id}/cancel", response_model=Response)
+async def cancel_response(response_id: str, request: Request, context: Served) -> HttpResponse:
+    """Ends a response in the background; one that has ended stays as it is."""
+    stored = Stored(context.records, request.state.caller)
+    document = await stored.find("response", response_id)
+    if not document["answer"]["background"]:
+        message = "Only a response in the background can be cancelled."
+        raise InvalidRequest(message, code="invalid_value")
+    await _end(response_id, stored, context)
+    return JSONResponse(await _answer(response_id, stored, context))
+
+
+async def _end(id: str, stored: Stored, context: Context) -> None:
+    run = context.runs.find(stored.owner, id)
+    if run is not None:
+        run.cancel()
+        await run.end()
+
+
+@router.get("/{response_id}/input_items")
+async def list_input_items(response_id: str, request: Request, context: Served) -> ItemList:
+    """What a response was sent, without what it went on from; the newest first."""
+    stored = Stored(context.records, request.state.caller)
+    document = await stored.find("response", response_id)
+    return item_page(request, document["input"])
