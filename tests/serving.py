@@ -23,13 +23,16 @@ def server(
     """
     with (
         tempfile.TemporaryDirectory(prefix="rwkv-server-") as data,
-        _process(*args, env={"XDG_DATA_HOME": data, **(env or {})}, cwd=cwd) as url,
+        process(*args, env={"XDG_DATA_HOME": data, **(env or {})}, cwd=cwd) as (url, _),
     ):
         yield url
 
 
 @contextmanager
-def _process(*args: str, env: Mapping[str, str], cwd: Path | None) -> Iterator[str]:
+def process(
+    *args: str, env: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """As server(), with the process, and with the conversations of whoever it belongs to."""
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "serve", "--port", "0", *args],
         stderr=subprocess.STDOUT,
@@ -42,7 +45,7 @@ def _process(*args: str, env: Mapping[str, str], cwd: Path | None) -> Iterator[s
         url = _url(process)
         # Nobody reads its log any more, and a full pipe would block the server.
         Thread(target=_drain, args=(process,), daemon=True).start()
-        yield url
+        yield url, process
     finally:
         process.terminate()
         process.wait(timeout=30)

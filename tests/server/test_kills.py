@@ -1,102 +1,118 @@
-"""A real server is killed at random moments; no acknowledged turn is lost, and none is torn."""
+"""A real server is killed at random moments; no acknowledged turn is lost, and none is torn.
 
+The conversation goes on with the same data folder after every kill. What the killed server had
+acknowledged must be found again, and nothing may be found that was not said.
+"""
+
+import itertools
 import os
 import random
-import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from openai import APIError, OpenAI
 
-KILLS = int(os.environ.get("SOAK_KILLS", "3"))  # `make soak` asks for 100
+from tests.serving import process
+
+KILLS = int(os.environ.get("SOAK_KILLS", "2"))  # `make soak` asks for 100
 TURNS = int(os.environ.get("SOAK_TURNS", "6"))
-LISTENING = re.compile(r"listening on (http://\S+)")
+ANSWER_TOKENS = 24
 
 
-def listening(log: IO[str]) -> str:
-    seen = []
-    for line in log:
-        seen.append(line)
-        if match := LISTENING.search(line):
-            return match[1]
-    raise AssertionError("the server ended before it listened:\n" + "".join(seen))
+@dataclass(frozen=True)
+class Answer:
+    text: str
+    cached: int
+    prompt: int
+
+
+Messages = list[dict[str, str]]
 
 
 @contextmanager
-def process(data: Path) -> Iterator[tuple[OpenAI, "subprocess.Popen[str]"]]:
-    command = [sys.executable, "-m", "server", "serve", "--port", "0", "--data-dir", str(data)]
-    served = subprocess.Popen(command, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
+def serving(data: Path) -> Iterator[tuple["Talk", int]]:
+    """A talk with a new server on this folder, and the server's process id."""
+    with (
+        process("--data-dir", str(data), env={}) as (url, served),
+        OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60) as client,
+    ):
+        yield Talk(client), served.pid
+
+
+class Talk:
+    def __init__(self, client: OpenAI) -> None:
+        self._client = client
+
+    def ask(self, messages: Messages) -> Answer:
+        answer = self._client.chat.completions.create(
+            model="gosling", messages=messages, temperature=0, max_tokens=ANSWER_TOKENS
+        )
+        cached = answer.usage.prompt_tokens_details.cached_tokens
+        return Answer(answer.choices[0].message.content, cached, answer.usage.prompt_tokens)
+
+
+def told(answers: list[Answer], turn: int) -> Messages:
+    """The conversation up to the question of a turn."""
+    messages: Messages = []
+    for number in range(turn + 1):
+        messages.append({"role": "user", "content": f"What is {number} + {number * 7 % 50}?"})
+        if number < turn:
+            messages.append({"role": "assistant", "content": answers[number].text})
+    return messages
+
+
+def uninterrupted(data: Path) -> tuple[list[Answer], float]:
+    """Every answer of the whole conversation, and the seconds that one took."""
+    answers: list[Answer] = []
+    with serving(data) as (talk, _):
+        began = time.perf_counter()
+        for turn in range(TURNS):
+            answers.append(talk.ask(told(answers, turn)))
+        return answers, (time.perf_counter() - began) / TURNS
+
+
+def until_killed(
+    talk: Talk, pid: int, turn: int, expected: list[Answer], *, at_s: float, acknowledged: int
+) -> int:
+    """Goes on from a turn until the server is killed; the first turn it did not acknowledge.
+
+    It is killed after so many seconds, or at the very moment of so many acknowledged turns.
+    """
+    timer = threading.Timer(at_s, os.kill, [pid, signal.SIGKILL])
+    timer.start()
     try:
-        assert served.stdout is not None
-        url = listening(served.stdout)
-        with OpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as client:
-            yield client, served
+        for number in range(turn, TURNS):
+            answer = talk.ask(told(expected, number))
+            if number + 1 - turn == acknowledged:
+                os.kill(pid, signal.SIGKILL)
+            assert answer.text == expected[number].text
+            # All up to the last acknowledged turn, and this question if it was read before.
+            assert answer.prompt == expected[number].prompt
+            assert answer.cached in (expected[number].cached, answer.prompt)
+            turn = number + 1
+    except APIError:
+        pass  # killed within this turn
     finally:
-        served.kill()
-        served.wait()
-        assert served.stdout is not None
-        served.stdout.close()
-
-
-def question(turn: int) -> str:
-    return f"What is {turn} + {turn * 7 % 50}?"
-
-
-def ask(client: OpenAI, messages: list[dict[str, str]]) -> tuple[str, int, int, int]:
-    """The answer, and the tokens that were cached, that were in the prompt, and of the answer."""
-    answer = client.chat.completions.create(
-        model="gosling", messages=messages, temperature=0, max_tokens=24
-    )
-    usage = answer.usage
-    cached = usage.prompt_tokens_details.cached_tokens
-    return answer.choices[0].message.content, cached, usage.prompt_tokens, usage.completion_tokens
-
-
-def talk(turns: int) -> Iterator[tuple[int, list[dict[str, str]]]]:
-    messages: list[dict[str, str]] = []
-    for turn in range(turns):
-        messages.append({"role": "user", "content": question(turn)})
-        yield turn, messages
+        timer.cancel()
+    return turn
 
 
 def test_every_acknowledged_turn_survives_a_kill_at_any_moment(tmp_path: Path) -> None:
-    expected: list[tuple[str, int, int, int]] = []
-    with process(tmp_path / "whole") as (client, _):
-        began = time.perf_counter()
-        for _, messages in talk(TURNS):
-            expected.append(ask(client, messages))
-            messages.append({"role": "assistant", "content": expected[-1][0]})
-        turn_s = (time.perf_counter() - began) / TURNS
-    moments, kills, restarted = random.Random(1), 0, 0
-    while kills < KILLS:
-        history = talk(TURNS)
-        turn, messages = next(history)
-        data = tmp_path / f"data{restarted}"
-        restarted += 1
-        while turn < TURNS and kills < KILLS:
-            with process(data) as (client, served):
-                at = moments.uniform(0, 2.5 * turn_s)
-                timer = threading.Timer(at, served.send_signal, [signal.SIGKILL])
-                timer.start()
-                try:
-                    while True:
-                        answer = ask(client, messages)
-                        # The same words, and all that had been read up to the last turn.
-                        assert answer[0] == expected[turn][0]
-                        assert answer[2] == expected[turn][2]
-                        assert answer[1] in (expected[turn][1], answer[2])
-                        messages.append({"role": "assistant", "content": answer[0]})
-                        turn, messages = next(history, (TURNS, messages))
-                        if turn == TURNS:
-                            break
-                except APIError:
-                    kills += 1
-                finally:
-                    timer.cancel()
+    expected, turn_s = uninterrupted(tmp_path / "whole")
+    assert all(one.cached < other.cached for one, other in itertools.pairwise(expected))
+    moments, turn, conversation = random.Random(1), 0, 0
+    for kill in range(KILLS):
+        with serving(tmp_path / str(conversation)) as (talk, pid):
+            at_s, acknowledged = moments.uniform(0.5, 3) * turn_s, 0
+            if kill % 2:
+                at_s, acknowledged = 60, moments.randint(1, 3)
+            turn = until_killed(talk, pid, turn, expected, at_s=at_s, acknowledged=acknowledged)
+        if turn == TURNS:
+            turn, conversation = 0, conversation + 1
+    with serving(tmp_path / str(conversation)) as (talk, pid):  # what the last kill has left
+        until_killed(talk, pid, turn, expected, at_s=60, acknowledged=1)
