@@ -48,7 +48,8 @@ test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 
 .PHONY: soak
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
-	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py $(ARGS)
+	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py \
+		-o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.develop $(VENV)/.native ## Send random requests, for half an hour or more

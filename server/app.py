@@ -10,7 +10,7 @@ from functools import partial
 from fastapi import FastAPI
 
 from models import loader
-from server import keeping, loading
+from server import loading
 from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
@@ -19,6 +19,7 @@ from server.config import ServerSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.files import FileStore
+from server.keeping import Keeping
 from server.limits import Allowances, Limits
 from server.loading import StartError
 from server.metrics import (
@@ -45,7 +46,7 @@ class App:
 
     settings: Settings
     context: Context
-    archive: Archive | None = None
+    keeping: Keeping
 
     @property
     def catalogue(self) -> Catalogue:
@@ -75,8 +76,7 @@ class App:
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
         try:
-            if self.archive is not None:
-                await asyncio.to_thread(self.archive.open)
+            await asyncio.to_thread(self.keeping.open)
             self.catalogue.start()
             self.context.batches.start()
             yield
@@ -92,8 +92,7 @@ class App:
                 break
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
-        if self.archive is not None:
-            await self.archive.close()
+        await self.keeping.close()
         self.context.files.close()
         if self.context.tracing is not None:
             await asyncio.to_thread(self.context.tracing.close)
@@ -105,8 +104,9 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     Raises StartError, with nothing left running.
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
+    files = FileStore(max_bytes=int(settings.files.max_bytes))
     try:
-        archive = keeping.archive(settings.sessions)
+        keeping = Keeping(settings.sessions, files)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)
@@ -118,7 +118,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     catalogue = Catalogue(
         offers,
         first,
-        serve=partial(_service, settings, SessionManager(store, archive), observers),
+        serve=partial(_service, settings, SessionManager(store, keeping.archive), observers),
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
@@ -130,11 +130,11 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         records=MemoryRecords(settings.sessions.records_bytes),
         allowances=allowances,
         tracing=tracing,
-        files=FileStore(max_bytes=int(settings.files.max_bytes)),
+        files=files,
         batches_together=settings.engine.max_slots,
     )
-    metrics.read = partial(_reading, context, store, archive)
-    return App(settings, context, archive)
+    metrics.read = partial(_reading, context, store, keeping.archive)
+    return App(settings, context, keeping)
 
 
 def _service(
@@ -164,7 +164,7 @@ def _limits(settings: ServerSettings) -> Limits:
     )
 
 
-def _reading(context: Context, store: SnapshotStore, archive: Archive | None) -> Reading:
+def _reading(context: Context, store: SnapshotStore, archive: Archive) -> Reading:
     """What the gauges show now."""
     catalogue = context.catalogue
     models = [offer.model for offer in catalogue.offers]
@@ -179,8 +179,8 @@ def _reading(context: Context, store: SnapshotStore, archive: Archive | None) ->
     )
 
 
-def _archives(archive: Archive | None) -> Iterator[StoreReading]:
-    for home, counts in archive.places if archive is not None else ():
+def _archives(archive: Archive) -> Iterator[StoreReading]:
+    for home, counts in archive.places:
         held = home.contents()
-        done = ArchiveReading(counts.writes, counts.reads, counts.errors)
+        done = ArchiveReading(counts.writes, counts.reads, counts.errors, archive.dropped)
         yield StoreReading(home.tier, held.snapshots, held.nbytes, held.evicted, done)

@@ -1,4 +1,4 @@
-"""From settings to the archive: where conversations are kept beyond memory."""
+"""From settings to what outlives the server: conversations, files and batches."""
 
 import logging
 import os
@@ -6,30 +6,75 @@ import sys
 from pathlib import Path
 
 from server.config import SessionSettings
-from server.session import Archive, Cipher, CipherError, DiskHome, Home, HomeError, Packing
+from server.files import FileStore
+from server.session import (
+    Archive,
+    Cipher,
+    CipherError,
+    DiskHome,
+    FolderLock,
+    Home,
+    HomeError,
+    Packing,
+)
 
 log = logging.getLogger(__name__)
 
 
-def archive(settings: SessionSettings) -> Archive | None:
-    """None where nothing is kept beyond memory.
+class Keeping:
+    """The data folder and the archive, from open() to close(); before that nothing is touched.
 
-    When it opens, a folder that cannot be used is warned of, and done without. Raises CipherError
-    for an encryption key that cannot be used, and HomeError for a shared store that cannot.
+    One server at a time has the folder. A folder that cannot be had is warned of, and done
+    without: files are temporary then, and conversations stay in memory or the shared store.
+    Raises CipherError for an encryption key that cannot be used, and HomeError for a shared store
+    that cannot.
     """
-    if not settings.archive:
-        return None
-    packing = Packing(settings.archive_dtype, _cipher(settings))
-    shared = _shared(settings)
 
-    def homes() -> list[Home]:
-        return [home for home in (_disk(settings, packing), shared) if home is not None]
+    def __init__(self, settings: SessionSettings, files: FileStore) -> None:
+        self._settings, self._files = settings, files
+        self._cipher, self._shared = _cipher(settings), _shared(settings)
+        self._packing = Packing(settings.archive_dtype, self._cipher)
+        self._lock: FolderLock | None = None
+        self.archive = Archive(self._homes, self._packing)
 
-    return Archive(homes, packing)
+    def open(self) -> None:
+        """Blocks while what is kept is looked through."""
+        if self._settings.archive:
+            self.archive.open()
+
+    async def close(self) -> None:
+        await self.archive.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _homes(self) -> list[Home]:
+        return [home for home in (self._disk(), self._shared) if home is not None]
+
+    def _disk(self) -> Home | None:
+        """Of which the files are part, that nobody encrypts."""
+        try:
+            folder = data_dir(self._settings)
+            self._lock = FolderLock(folder)
+            if self._cipher is None:
+                self._files.lie_in(folder / "files")
+            return self._states(folder) if self._settings.disk_bytes else None
+        except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
+            log.warning("nothing will be kept on disk: the data folder %s", error)
+            return None
+
+    def _states(self, folder: Path) -> Home:
+        return DiskHome(
+            folder,
+            self._settings.disk_bytes,
+            describe=self._packing.describe,
+            days=self._settings.archive_days,
+            sync_interval_s=self._settings.sync_interval_s,
+        )
 
 
 def data_dir(settings: SessionSettings) -> Path:
-    """The folder for kept conversations."""
+    """The folder for what is kept. Raises RuntimeError where the user has none."""
     if settings.data_dir:
         return Path(settings.data_dir).expanduser()
     if sys.platform == "win32":
@@ -41,25 +86,8 @@ def data_dir(settings: SessionSettings) -> Path:
     return Path(base) / "rwkv-server"
 
 
-def _disk(settings: SessionSettings, packing: Packing) -> Home | None:
-    if not settings.disk_bytes:
-        return None
-    try:
-        folder = data_dir(settings)
-        return DiskHome(
-            folder,
-            settings.disk_bytes,
-            describe=packing.describe,
-            days=settings.archive_days,
-            sync_interval_s=settings.sync_interval_s,
-        )
-    except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
-        log.warning("conversations will not be kept on disk: the data folder %s", error)
-        return None
-
-
 def _shared(settings: SessionSettings) -> Home | None:
-    if not settings.store_url:
+    if not settings.archive or not settings.store_url:
         return None
     from server.session.shared import SharedHome  # an extra has what it needs
 

@@ -59,6 +59,7 @@ class ArchiveReading:
     writes: int
     reads: int
     errors: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +299,8 @@ def _archives(archives: Sequence[tuple[str, ArchiveReading]]) -> Iterator[Metric
     yield _count("archive_writes", "Snapshots written to an archive", writes)
     yield _count("archive_reads", "Snapshots read from an archive", reads)
     yield _count("archive_errors", "What failed at an archive", errors)
+    dropped = [(tier, archive.dropped) for tier, archive in archives]
+    yield _count("archive_dropped", "Snapshots an archive was too slow for", dropped)
 
 
 def _count(name: str, text: str, values: Sequence[tuple[str, int]]) -> Metric:

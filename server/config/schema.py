@@ -230,7 +230,7 @@ class SessionSettings(Section):
     archive: Annotated[
         bool,
         About(
-            "Keep conversations on disk too, so that they outlive the server",
+            "Keep conversations, files and batches on disk, so that they outlive the server",
             "true or false",
             "a follow-up after a restart should cost only its own words as well",
         ),
@@ -239,7 +239,7 @@ class SessionSettings(Section):
         str | None,
         Unset,
         About(
-            "Folder for kept conversations, which only this user may read",
+            "Folder for what is kept, which only this user may read",
             "the path of a folder (empty = rwkv-server in the user's folder for data: "
             "$XDG_DATA_HOME or ~/.local/share, on macOS ~/Library/Application Support, on Windows "
             "%LOCALAPPDATA%)",

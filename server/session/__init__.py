@@ -6,6 +6,7 @@ from server.session.disk import DiskHome
 from server.session.entry import Entry, Owner, owner_name
 from server.session.home import Home, HomeError
 from server.session.keys import Key, conversation_key, extend, prompt_key
+from server.session.lock import FolderLock
 from server.session.manager import Resumption, SessionManager
 from server.session.packing import Packing
 from server.session.store import SnapshotStore
@@ -16,6 +17,7 @@ __all__ = [
     "CipherError",
     "DiskHome",
     "Entry",
+    "FolderLock",
     "Home",
     "HomeError",
     "Key",

@@ -4,7 +4,6 @@
     states/ab/abcd….pin     beside it while it is pinned
     new/                    what is being written: nothing there is ever read
     index.sqlite3           made from the files, and anew whenever it does not fit them
-    lock                    held by the one process that uses the folder
 
 A file is written under another name, synced and renamed, and its folder is synced: at any instant
 there is a whole file or none.
@@ -21,7 +20,6 @@ from server.session.entry import Entry
 from server.session.home import Contents, HomeError
 from server.session.index import Index
 from server.session.keys import Key
-from server.session.lock import FolderLock
 
 _STATE, _PIN = ".state", ".pin"
 _SWEEP_S = 60.0
@@ -35,7 +33,7 @@ class DiskHome:
 
     sync_interval_s: 0 syncs every batch before put returns; else files are whole at once, and
     synced at most that much later. describe: what a file was kept as, for a new index.
-    Raises HomeError if the folder cannot be used, or another process uses it.
+    Whoever makes it holds the folder (FolderLock). Raises HomeError if it cannot be used.
     """
 
     tier = "disk"
@@ -57,12 +55,7 @@ class DiskHome:
         self._unsynced: set[Path] = set()
         with _saying("cannot be used"):
             _make(folder)
-            self._lock = FolderLock(folder / "lock")
-            try:
-                self._prepare()
-            except BaseException:
-                self._lock.release()
-                raise
+            self._prepare()
 
     def _prepare(self) -> None:
         self._new = self._folder / "new"
@@ -144,9 +137,8 @@ class DiskHome:
     def close(self) -> None:
         try:
             self._sync()
-            self._index.close()
         finally:
-            self._lock.release()
+            self._index.close()
 
     def _path(self, key: Key) -> Path:
         name = key.hex()

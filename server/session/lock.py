@@ -19,10 +19,17 @@ else:
 
 
 class FolderLock:
-    """Held from the start. Raises HomeError if another process, or another one here, holds it."""
+    """Held from the start, in a folder that is made if need be, for its owner's eyes only.
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    Raises HomeError if another process, or another one here, holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise HomeError(f"cannot be used: {error.strerror or error}") from error
         try:
             _take(self._descriptor)
         except OSError as error:

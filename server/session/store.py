@@ -69,7 +69,7 @@ class SnapshotStore:
         return [entry for entry in every if entry.owner == owner]
 
     def put(self, entry: Entry, snapshot: Snapshot) -> bool:
-        """Keep a snapshot; False if it is larger than the budget, or than what is not pinned."""
+        """Keep a snapshot; False if there was no room for it, or none but an inner one's."""
         pinned = entry.key in self._pinned or entry.pinned
         if snapshot.nbytes > self._budget:
             return False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from server.session import Cipher, Entry, HomeError, Packing, owner_name
+from server.session import Cipher, Entry, FolderLock, HomeError, Packing, owner_name
 from server.session import disk as module
 from tests.server.session.states import ANN, BOB, disk, kept_in, same, snapshot
 
@@ -185,11 +185,11 @@ async def test_a_full_disk_leaves_memory_one_warning_and_a_count(
 
 
 def test_one_folder_serves_one_process(tmp_path: Path) -> None:
-    home = disk(tmp_path)
+    lock = FolderLock(tmp_path / "data")
     with pytest.raises(HomeError, match="in use by another server"):
-        disk(tmp_path)
-    home.close()
-    disk(tmp_path).close()
+        FolderLock(tmp_path / "data")
+    lock.release()
+    FolderLock(tmp_path / "data").release()
 
 
 def test_only_the_owner_may_read(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class PlainStore:
             above.inner, above.used = True, self.clock
         while sum(entry.nbytes for entry in self.entries) > self.budget:
             self.entries.remove(min(self.entries, key=lambda e: (not e.inner, e.used)))
-        return True
+        return self.find(key) is not None
 
 
 KEY = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
