@@ -31,7 +31,7 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
-from server.records import MemoryRecords
+from server.records import KeptRecords
 from server.session import Archive, CipherError, HomeError, SessionManager, SnapshotStore
 from server.telemetry import TelemetryError, open_tracing
 
@@ -105,8 +105,9 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
     files = FileStore(max_bytes=int(settings.files.max_bytes))
+    records = KeptRecords(settings.sessions.records_bytes)
     try:
-        keeping = Keeping(settings.sessions, files)
+        keeping = Keeping(settings.sessions, files, records)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)
@@ -127,7 +128,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
-        records=MemoryRecords(settings.sessions.records_bytes),
+        records=records,
         allowances=allowances,
         tracing=tracing,
         files=files,

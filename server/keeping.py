@@ -1,5 +1,6 @@
-"""From settings to what outlives the server: conversations, files and batches."""
+"""From settings to what outlives the server: conversations, documents, files and batches."""
 
+import asyncio
 import logging
 import os
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from server.config import SessionSettings
 from server.files import FileStore
+from server.records import KeptRecords
 from server.session import (
     Archive,
     Cipher,
@@ -25,13 +27,13 @@ class Keeping:
     """The data folder and the archive, from open() to close(); before that nothing is touched.
 
     One server at a time has the folder. A folder that cannot be had is warned of, and done
-    without: files are temporary then, and conversations stay in memory or the shared store.
+    without: files are temporary then, documents and conversations stay in memory.
     Raises CipherError for an encryption key that cannot be used, and HomeError for a shared store
     that cannot.
     """
 
-    def __init__(self, settings: SessionSettings, files: FileStore) -> None:
-        self._settings, self._files = settings, files
+    def __init__(self, settings: SessionSettings, files: FileStore, records: KeptRecords) -> None:
+        self._settings, self._files, self._records = settings, files, records
         self._cipher, self._shared = _cipher(settings), _shared(settings)
         self._packing = Packing(settings.archive_dtype, self._cipher)
         self._lock: FolderLock | None = None
@@ -44,6 +46,7 @@ class Keeping:
 
     async def close(self) -> None:
         await self.archive.close()
+        await asyncio.to_thread(self._records.close)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -52,16 +55,23 @@ class Keeping:
         return [home for home in (self._disk(), self._shared) if home is not None]
 
     def _disk(self) -> Home | None:
-        """Of which the files are part, that nobody encrypts."""
+        """With the files and documents beside it, which are not where it is encrypted."""
         try:
             folder = data_dir(self._settings)
             self._lock = FolderLock(folder)
             if self._cipher is None:
                 self._files.lie_in(folder / "files")
+                self._documents(folder / "documents.sqlite3")
             return self._states(folder) if self._settings.disk_bytes else None
         except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
             log.warning("nothing will be kept on disk: the data folder %s", error)
             return None
+
+    def _documents(self, path: Path) -> None:
+        try:
+            self._records.open(path)
+        except OSError as error:
+            log.warning("stored documents will be kept in memory only: %s", error)
 
     def _states(self, folder: Path) -> Home:
         return DiskHome(

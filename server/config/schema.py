@@ -230,7 +230,7 @@ class SessionSettings(Section):
     archive: Annotated[
         bool,
         About(
-            "Keep conversations, files and batches on disk, so that they outlive the server",
+            "Keep conversations, responses and batches on disk, so that they outlive the server",
             "true or false",
             "a follow-up after a restart should cost only its own words as well",
         ),
@@ -319,9 +319,9 @@ class SessionSettings(Section):
         ByteSize,
         Field(ge=0),
         About(
-            "Host memory for stored responses, chat completions and conversations as text",
+            "Host memory, and disk space, for stored responses, chat completions and conversations",
             'a number of bytes or a size such as "256MiB" (0 keeps nothing)',
-            "tens of thousands of answers; they are lost when the server ends",
+            "tens of thousands of answers",
         ),
     ] = ByteSize(GIB // 4)
 

@@ -84,6 +84,19 @@ def test_a_batch_goes_on_after_a_restart(path: Path, tmp_path: Path) -> None:
         assert set(entries(second, batch.output_file_id)) == set(names)
 
 
+def test_a_response_is_gone_on_from_after_a_restart(path: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_output_tokens": 16}
+    with client(path, tmp_path) as (first, _):
+        before = first.responses.create(input="Hello", **asked)
+        expected = first.responses.create(input="On", previous_response_id=before.id, **asked)
+    with client(path, tmp_path) as (second, _):
+        assert second.responses.retrieve(before.id).output == before.output
+        again = second.responses.create(input="On", previous_response_id=before.id, **asked)
+        assert again.output_text == expected.output_text
+        assert again.usage.input_tokens == expected.usage.input_tokens
+        assert again.usage.input_tokens_details.cached_tokens > before.usage.input_tokens
+
+
 def test_a_second_server_on_the_folder_does_without(
     path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -96,8 +109,10 @@ def test_a_second_server_on_the_folder_does_without(
     assert "nothing will be kept on disk: the data folder is in use by another server" in warned
 
 
-def test_files_are_temporary_where_what_is_kept_is_encrypted(path: Path, tmp_path: Path) -> None:
+def test_files_and_documents_are_not_kept_where_states_are_encrypted(
+    path: Path, tmp_path: Path
+) -> None:
     with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (_, app):
         assert not app.context.files.lasts
         assert (tmp_path / "states").is_dir()
-    assert not (tmp_path / "files").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"lock", "states", "new", "index.sqlite3"}
