@@ -7,7 +7,7 @@ from anthropic import Anthropic
 
 client = Anthropic(base_url=sys.argv[1].removesuffix("/v1"), api_key="none", max_retries=0)
 question = [{"role": "user", "content": "My name is Orla."}]
-ask = {"model": "gosling", "max_tokens": 100, "temperature": 0}
+ask = {"model": "gosling", "max_tokens": 100, "extra_body": {"temperature": 0}}
 whole = client.messages.create(messages=question, **ask)
 with client.messages.stream(messages=question, **ask) as stream:
     streamed = "".join(stream.text_stream)
