@@ -106,7 +106,9 @@ class CompletionService:
             )
             for number, (stream, prompt) in enumerate(zip(streams, prompts, strict=True))
         ]
-        reading = [] if request.scores_prompts else [prompt.ids for prompt in prompts]
+        # Nobody waits for what runs in the background, nor for what is not kept.
+        alone = request.scores_prompts or request.priority > 0
+        reading = [] if alone else [prompt.ids for prompt in prompts]
         completion = Completion(texts, self._sessions.reading_ids(owner, reading))
         task = asyncio.create_task(completion.run())
         self._running.add(task)  # it goes on when nobody listens, so that its state is kept

@@ -153,7 +153,7 @@ class ChatService:
                 raise busy() from None
 
     async def _prepared(self, request: TurnRequest, reading: ExitStack) -> _Ready:
-        """From here until `reading` ends, others wait for the boundaries of this prompt."""
+        """Until `reading` ends, others wait for the boundaries of this prompt."""
         tools = _toolbox(request)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
         grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
@@ -161,9 +161,9 @@ class ChatService:
             layout = replace(layout, phase="answer")
         resumption = await self._resume(layout.keys)
         segments = layout.segments[resumption.segments :]
-        reading.enter_context(
-            self._sessions.reading([s.key for s in segments if s.boundary and s.key is not None])
-        )
+        if request.priority <= 0:  # nobody waits for what runs in the background
+            ends = [s.key for s in segments if s.boundary and s.key is not None]
+            reading.enter_context(self._sessions.reading(ends))
         pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
         return _Ready(layout, grammar, resumption, pieces)
 

@@ -178,7 +178,10 @@ class Archive:
             return ask(place.home)
         except HomeError as error:
             self._fails(place, error)
-            return None
+        except Exception:
+            place.counts.errors += 1
+            log.exception("the %s archive broke", place.home.tier)
+        return None
 
     def _run(self) -> None:
         """The writer thread."""

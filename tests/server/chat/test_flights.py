@@ -40,3 +40,11 @@ async def test_a_prompt_that_waits_takes_a_place() -> None:
         assert server.client.room() == 0
         await read(first)
         await read(await second)
+
+
+async def test_nobody_waits_for_a_prompt_in_the_background() -> None:
+    async with serving() as server:
+        behind = await server.start(user("x" * 400), priority=1)
+        before = await server.start(user("x" * 400))
+        assert before.cached_tokens == 0
+        assert (await read(before)).text == (await read(behind)).text
