@@ -49,6 +49,8 @@ def test_every_answer_is_as_documented(url: str, name: str) -> None:
         max_examples=EXAMPLES,
         deadline=None,
         database=None,
+        derandomize="FUZZ_EXAMPLES"
+        not in os.environ,  # whoever only runs the tests learns the same
         suppress_health_check=list(HealthCheck),
     )
     @given(OPERATIONS[name].as_strategy(), booleans())
