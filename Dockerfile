@@ -50,7 +50,7 @@ RUN /venv/bin/pip install --no-deps .
 
 FROM ${BASE}
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin rwkv \
-    && mkdir /models
+    && mkdir /models /data && chown 10001 /data && chmod 700 /data
 COPY --from=builder /venv /venv
 COPY docker/healthcheck.py /usr/local/lib/rwkv-server/healthcheck.py
 
@@ -59,11 +59,12 @@ COPY docker/healthcheck.py /usr/local/lib/rwkv-server/healthcheck.py
 ENV PATH=/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     RWKV_SERVER_HOST=0.0.0.0 \
-    RWKV_SERVER_PORT=8000
+    RWKV_SERVER_PORT=8000 \
+    RWKV_SERVER_DATA_DIR=/data
 USER 10001
 # A config.toml beside the checkpoints is read from here.
 WORKDIR /models
-VOLUME /models
+VOLUME /models /data
 EXPOSE 8000
 # Loading a large checkpoint from a slow disk takes minutes.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5m --retries=3 \

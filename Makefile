@@ -12,6 +12,9 @@ PYTHON ?=
 # Arguments of the command behind serve, chat, test, bench and gpu-check.
 ARGS ?=
 
+# Trying a clone out leaves the conversations of an installed server alone.
+export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
+
 BIN := $(VENV)/bin
 # The clients that tests drive, some of which need other versions of what the server needs.
 CLIENTS := $(VENV)-clients
@@ -42,6 +45,11 @@ setup: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Set up everything t
 .PHONY: test
 test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
+	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py \
+		-o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: fuzz
 fuzz: $(VENV)/.develop $(VENV)/.native ## Send random requests, for half an hour or more

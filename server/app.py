@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,18 +19,20 @@ from server.config import ServerSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.files import FileStore
+from server.keeping import Keeping
 from server.limits import Allowances, Limits
 from server.loading import StartError
 from server.metrics import (
     AnswerMetrics,
+    ArchiveReading,
     EngineReading,
     Metrics,
     ModelReading,
     Reading,
     StoreReading,
 )
-from server.records import MemoryRecords
-from server.session import SessionManager, SnapshotStore
+from server.records import KeptRecords
+from server.session import Archive, CipherError, HomeError, SessionManager, SnapshotStore
 from server.telemetry import TelemetryError, open_tracing
 
 __all__ = ["App", "StartError", "build"]
@@ -44,6 +46,7 @@ class App:
 
     settings: Settings
     context: Context
+    keeping: Keeping
 
     @property
     def catalogue(self) -> Catalogue:
@@ -72,9 +75,10 @@ class App:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
-        self.catalogue.start()
-        self.context.batches.start()
         try:
+            await asyncio.to_thread(self.keeping.open)
+            self.catalogue.start()
+            self.context.batches.start()
             yield
         finally:
             await self.stop(grace_s=0)
@@ -88,6 +92,7 @@ class App:
                 break
             await asyncio.sleep(_POLL_S)
         await self.catalogue.stop()
+        await self.keeping.close()
         self.context.files.close()
         if self.context.tracing is not None:
             await asyncio.to_thread(self.context.tracing.close)
@@ -99,19 +104,22 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     Raises StartError, with nothing left running.
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
+    files = FileStore(max_bytes=int(settings.files.max_bytes))
+    records = KeptRecords(settings.sessions.records_bytes)
     try:
+        keeping = Keeping(settings.sessions, files, records)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)
         first = offers[0].load(None, progress)
-    except (*loading.UNUSABLE, TelemetryError) as error:
+    except (*loading.UNUSABLE, CipherError, HomeError, TelemetryError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
     observers = {offer.id: metrics.answers(offer.id, offer.engine_id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
-        serve=partial(_service, settings, SessionManager(store), observers),
+        serve=partial(_service, settings, SessionManager(store, keeping.archive), observers),
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
@@ -120,14 +128,14 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
-        records=MemoryRecords(settings.sessions.records_bytes),
+        records=records,
         allowances=allowances,
         tracing=tracing,
-        files=FileStore(max_bytes=int(settings.files.max_bytes)),
+        files=files,
         batches_together=settings.engine.max_slots,
     )
-    metrics.read = partial(_reading, context, store)
-    return App(settings, context)
+    metrics.read = partial(_reading, context, store, keeping.archive)
+    return App(settings, context, keeping)
 
 
 def _service(
@@ -157,7 +165,7 @@ def _limits(settings: ServerSettings) -> Limits:
     )
 
 
-def _reading(context: Context, store: SnapshotStore) -> Reading:
+def _reading(context: Context, store: SnapshotStore, archive: Archive) -> Reading:
     """What the gauges show now."""
     catalogue = context.catalogue
     models = [offer.model for offer in catalogue.offers]
@@ -167,6 +175,13 @@ def _reading(context: Context, store: SnapshotStore) -> Reading:
             EngineReading(id, engine.in_flight, engine.waiting, engine.slots, engine.slots_used)
             for id, engine in catalogue.engines.items()
         ],
-        [StoreReading("memory", len(store), store.nbytes, store.evicted)],
+        [StoreReading("memory", len(store), store.nbytes, store.evicted), *_archives(archive)],
         context.batches.counts(),
     )
+
+
+def _archives(archive: Archive) -> Iterator[StoreReading]:
+    for home, counts in archive.places:
+        held = home.contents()
+        done = ArchiveReading(counts.writes, counts.reads, counts.errors, archive.dropped)
+        yield StoreReading(home.tier, held.snapshots, held.nbytes, held.evicted, done)

@@ -58,6 +58,11 @@ class FileStore:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self._folder
 
+    def lie_in(self, folder: Path) -> None:
+        """From now on, if there is no folder yet."""
+        if self._folder is None:
+            self._folder = folder
+
     @property
     def lasts(self) -> bool:
         """What is kept is there when the server starts again."""

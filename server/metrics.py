@@ -53,13 +53,24 @@ class EngineReading:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveReading:
+    """Snapshots written to a tier and read from it, and what failed there."""
+
+    writes: int
+    reads: int
+    errors: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreReading:
-    """The snapshots kept in one tier."""
+    """The snapshots kept in one tier; archive: where it outlives the process."""
 
     tier: str
     snapshots: int
     nbytes: int
     evicted: int
+    archive: ArchiveReading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +271,9 @@ class _Gauges(Collector):
         nbytes = [(store.tier, store.nbytes) for store in stores]
         yield _gauge("snapshots", "Kept snapshots", "tier", kept)
         yield _gauge("snapshot_bytes", "Bytes of kept snapshots", "tier", nbytes)
-        yield _evictions(stores)
+        evicted = [(store.tier, store.evicted) for store in stores]
+        yield _count("snapshot_evictions", "Snapshots given up for room", evicted)
+        yield from _archives([(s.tier, s.archive) for s in stores if s.archive is not None])
         yield _gauge("batches", "Batches", "status", list(reading.batches.items()))
 
 
@@ -279,9 +292,19 @@ def _gauge(name: str, text: str, label: str, values: Sequence[tuple[str, int]]) 
     return gauge
 
 
-def _evictions(stores: Sequence[StoreReading]) -> Metric:
-    name, text = f"{_PREFIX}_snapshot_evictions", "Snapshots given up for room"
-    evictions = CounterMetricFamily(name, text, labels=["tier"])
-    for store in stores:
-        evictions.add_metric([store.tier], store.evicted)
-    return evictions
+def _archives(archives: Sequence[tuple[str, ArchiveReading]]) -> Iterator[Metric]:
+    writes = [(tier, archive.writes) for tier, archive in archives]
+    reads = [(tier, archive.reads) for tier, archive in archives]
+    errors = [(tier, archive.errors) for tier, archive in archives]
+    yield _count("archive_writes", "Snapshots written to an archive", writes)
+    yield _count("archive_reads", "Snapshots read from an archive", reads)
+    yield _count("archive_errors", "What failed at an archive", errors)
+    dropped = [(tier, archive.dropped) for tier, archive in archives]
+    yield _count("archive_dropped", "Snapshots an archive was too slow for", dropped)
+
+
+def _count(name: str, text: str, values: Sequence[tuple[str, int]]) -> Metric:
+    count = CounterMetricFamily(f"{_PREFIX}_{name}", text, labels=["tier"])
+    for tier, value in values:
+        count.add_metric([tier], value)
+    return count

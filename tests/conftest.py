@@ -1,9 +1,28 @@
 """Settings for every test."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 import torch
 
 collect_ignore = ["gpu"]  # `make gpu-check` runs these, on machines that have one
+
+
+# No test, nor any process that one starts, may see the conversations of whoever runs it.
+_DATA = tempfile.TemporaryDirectory(prefix="rwkv-server-tests-")
+os.environ["XDG_DATA_HOME"] = _DATA.name
+for name in ("RWKV_SERVER_DATA_DIR", "RWKV_SERVER_SESSIONS__DATA_DIR"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Conversations of one test are not found by the next."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,20 +17,35 @@ LISTENING = re.compile(r"listening on (http://\S+)")
 def server(
     *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Iterator[str]:
-    """Start `rwkv-server serve` on a free port; the URL once it says that it listens."""
+    """Start `rwkv-server serve` on a free port; the URL once it says that it listens.
+
+    It finds no conversations of earlier ones, unless `env` or `args` name its data folder.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="rwkv-server-") as data,
+        process(*args, env={"XDG_DATA_HOME": data, **(env or {})}, cwd=cwd) as (url, _),
+    ):
+        yield url
+
+
+@contextmanager
+def process(
+    *args: str, env: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    """As server(), with the process, and with the conversations of whoever it belongs to."""
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "serve", "--port", "0", *args],
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **env},
         cwd=cwd,
     )
     try:
         url = _url(process)
         # Nobody reads its log any more, and a full pipe would block the server.
         Thread(target=_drain, args=(process,), daemon=True).start()
-        yield url
+        yield url, process
     finally:
         process.terminate()
         process.wait(timeout=30)

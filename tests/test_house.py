@@ -132,11 +132,11 @@ def test_both_stages_stand_on_the_same_image() -> None:
     assert instructions("FROM") == ["${BASE} AS builder", "${BASE}"]
 
 
-def test_the_container_tells_its_health_its_port_and_its_volume() -> None:
+def test_the_container_tells_its_health_its_port_and_its_volumes() -> None:
     assert "docker/healthcheck.py" in DOCKERFILE
     assert len(instructions("HEALTHCHECK")) == 1
     assert instructions("EXPOSE") == ["8000"]
-    assert instructions("VOLUME") == ["/models"]
+    assert instructions("VOLUME") == ["/models /data"]
 
 
 def test_everything_the_image_copies_is_in_the_build_context() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -75,32 +75,41 @@ class CompletionService:
 
     async def start(self, request: CompletionRequest) -> Completion:
         """Admit all prompts and start them. Raises InvalidRequest or Overloaded, with none."""
-        with self._engine.held():
-            return await self._start(request)
-
-    async def _start(self, request: CompletionRequest) -> Completion:
-        grammar = await self._grammar(request)
-        self._check_room(request)
-        read = await aside(partial(self._read, request), sum(map(len, request.prompts)))
-        self._check_room(request)  # others may have come meanwhile
-        prompts = [self._resumed(request, *prompt) for prompt in read]
+        answers = self._answers(request)
         try:
+            with self._engine.held(answers, request.priority):
+                grammar = await self._grammar(request)
+                read = await aside(partial(self._read, request), sum(map(len, request.prompts)))
+                prompts = [await self._resumed(request, *prompt) for prompt in read]
             streams = [self._submit(request, prompt, grammar) for prompt in prompts]
         except EngineFull:
             raise busy() from None
+        return self._started(request, prompts, streams)
+
+    def _started(
+        self,
+        request: CompletionRequest,
+        prompts: Sequence[Continued],
+        streams: Sequence[EventStream],
+    ) -> Completion:
+        owner = self._fingerprint, request.caller
         texts = [
             Continuing(
                 stream,
                 prompt,
                 range(number * request.choices, (number + 1) * request.choices),
                 token_bytes=self._tokenizer.token_bytes,
-                keep=partial(self._sessions.keep_ids, (self._fingerprint, request.caller)),
+                keep=partial(self._sessions.keep_ids, owner),
+                kept=self._sessions.kept,
                 echo=request.echo,
                 scored=request.scores_prompts,
             )
             for number, (stream, prompt) in enumerate(zip(streams, prompts, strict=True))
         ]
-        completion = Completion(texts)
+        # Nobody waits for what runs in the background, nor for what is not kept.
+        alone = request.scores_prompts or request.priority > 0
+        reading = [] if alone else [prompt.ids for prompt in prompts]
+        completion = Completion(texts, self._sessions.reading_ids(owner, reading))
         task = asyncio.create_task(completion.run())
         self._running.add(task)  # it goes on when nobody listens, so that its state is kept
         task.add_done_callback(self._running.discard)
@@ -114,7 +123,7 @@ class CompletionService:
             raise endless(constraint.param)
         return await self._grammars.compile(partial(answer_grammar, constraint), constraint.param)
 
-    def _check_room(self, request: CompletionRequest) -> None:
+    def _answers(self, request: CompletionRequest) -> int:
         """All prompts or none: what is admitted must not have to be given up."""
         wanted = len(request.prompts) * request.choices
         if wanted > self._engine.capacity:
@@ -123,8 +132,7 @@ class CompletionService:
                 f"here: slots and queue together take {self._engine.capacity}",
                 param="prompt" if len(request.prompts) > 1 else "n",
             )
-        if wanted > self._engine.room(request.priority):
-            raise busy()
+        return wanted
 
     def _read(self, request: CompletionRequest) -> list[tuple[tuple[int, ...], str]]:
         """The ids and the text of every prompt."""
@@ -143,10 +151,12 @@ class CompletionService:
             )
         return ids, given if isinstance(given, str) else self._tokenizer.decode(ids)
 
-    def _resumed(self, request: CompletionRequest, ids: tuple[int, ...], text: str) -> Continued:
+    async def _resumed(
+        self, request: CompletionRequest, ids: tuple[int, ...], text: str
+    ) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
-            kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)
+            kept = await self._sessions.resume_ids((self._fingerprint, request.caller), ids)
         return Continued(ids, text, kept or self._beginning)
 
     def _encode(self, text: str, param: str) -> tuple[int, ...]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from server.chat.failure import failure_of
@@ -35,6 +36,7 @@ class EchoDelta:
 
 CompletionEvent = EchoDelta | TextDelta | ChoiceEnd
 Keep = Callable[[Snapshot, int], None]
+Kept = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ class _Answer:
 class Continuing:
     """One prompt and the choices that continue it, `numbers` in the whole completion.
 
-    keep: keeps a snapshot that continues so many ids, for whoever resends them. scored: the
-    prompt's likelihoods are waited for before it is echoed, and nothing is kept, as texts are
+    keep: keeps a snapshot that continues so many ids, for whoever resends them; kept waits until
+    it would survive this process. scored: the prompt's likelihoods are waited for before it is
+    echoed, and nothing is kept, as texts are
     scored by the thousand and not gone on with.
     """
 
@@ -87,6 +90,7 @@ class Continuing:
         *,
         token_bytes: TokenBytes,
         keep: Keep,
+        kept: Kept,
         echo: bool,
         scored: bool,
     ) -> None:
@@ -95,6 +99,7 @@ class Continuing:
         self.numbers = numbers
         self._token_bytes = token_bytes
         self._keep = keep
+        self._kept = kept
         self._echo = echo
         self._scored = scored
         self._scores: list[TokenLogprob | None] = []
@@ -108,6 +113,8 @@ class Continuing:
                 yield delta
         async for reported in self.stream:
             for event in self._handle(reported):
+                if isinstance(event, ChoiceEnd) and not self._scored:
+                    await self._kept()
                 yield event
 
     def _handle(self, event: Event) -> Iterator[CompletionEvent]:
@@ -148,13 +155,17 @@ class Continuing:
 
 
 class Completion:
-    """Its run() consumes the engine's events, whether or not anyone reads events()."""
+    """Its run() consumes the engine's events, whether or not anyone reads events().
 
-    def __init__(self, texts: Sequence[Continuing]) -> None:
+    reading: holds while the prompts are read.
+    """
+
+    def __init__(self, texts: Sequence[Continuing], reading: AbstractContextManager[None]) -> None:
         self.prompt_ids = [text.prompt.ids for text in texts]
         self.prompt_tokens = sum(map(len, self.prompt_ids))
         self.cached_tokens = sum(text.prompt.cached for text in texts)
         self._texts = texts
+        self._reading = reading
         self._queue: asyncio.Queue[CompletionEvent | AnswerFailed | None] = asyncio.Queue()
         self._ended = False
 
@@ -174,7 +185,8 @@ class Completion:
     async def run(self) -> None:
         """Until the last choice has ended and its snapshot is kept."""
         try:
-            await asyncio.gather(*(self._follow(text) for text in self._texts))
+            with self._reading:
+                await asyncio.gather(*(self._follow(text) for text in self._texts))
         finally:
             self._ended = True
             self._queue.put_nowait(None)

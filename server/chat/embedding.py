@@ -59,8 +59,11 @@ class EmbeddingService:
         def work() -> list[tuple[int, ...]]:
             return [self._ids(request, number) for number in range(len(request.inputs))]
 
-        with self._engine.held():
-            inputs = await aside(work, sum(map(len, request.inputs)))
+        try:
+            with self._engine.held(priority=request.priority):
+                inputs = await aside(work, sum(map(len, request.inputs)))
+        except EngineFull:
+            raise busy() from None
         return Embeddings(self, request, inputs)
 
     def submit(self, request: EmbeddingRequest, ids: tuple[int, ...]) -> EventStream:

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +18,7 @@ from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.tools import NO_TOOLS, Toolbox, toolbox
-from server.chat.turn import Prompt, Turn
+from server.chat.turn import Boundary, Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
@@ -69,6 +70,23 @@ class ServedModel:
                 f"message {segment.message} cannot be tokenised: {error}",
                 param=f"messages.{segment.message}.content",
             ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A turn that can be submitted: what it continues, and the pieces that are left to read."""
+
+    layout: Layout
+    grammar: Grammar | None
+    resumption: Resumption
+    pieces: Sequence[tuple[int, ...]]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Of the whole prompt, as they were and are fed."""
+        start = self.resumption.snapshot
+        before = start.fed.to_list() if start is not None else []
+        return (*before, *(token for piece in self.pieces for token in piece))
 
 
 class ChatService:
@@ -124,74 +142,82 @@ class ChatService:
 
     async def start(self, request: TurnRequest) -> Turn:
         """Admit a turn and start it. Raises InvalidRequest or Overloaded, having done nothing."""
-        with self._engine.held():
-            return await self._start(request)
-
-    async def _start(self, request: TurnRequest) -> Turn:
-        if request.choices > self._engine.capacity:
-            raise InvalidRequest(
-                f"{request.choices} choices can never run here: slots and queue together take "
-                f"{self._engine.capacity}",
-                param="n",
-            )
+        self._check_choices(request.choices)
         self._check_text(request.messages)
+        with ExitStack() as reading:
+            try:
+                with self._engine.held(request.choices, request.priority):
+                    ready = await self._prepared(request, reading)
+                return self._started(request, ready, reading)
+            except EngineFull:
+                raise busy() from None
+
+    async def _prepared(self, request: TurnRequest, reading: ExitStack) -> _Ready:
+        """Until `reading` ends, others wait for the boundaries of this prompt."""
         tools = _toolbox(request)
         layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
         grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
-        resumption = self._resume(layout.keys)
+        resumption = await self._resume(layout.keys)
         segments = layout.segments[resumption.segments :]
+        if request.priority <= 0:  # nobody waits for what runs in the background
+            ends = [s.key for s in segments if s.boundary and s.key is not None]
+            reading.enter_context(self._sessions.reading(ends))
         pieces = await aside(partial(self._pieces, segments), sum(len(s.text) for s in segments))
-        prompt = self._prompt(layout, resumption, pieces)
+        return _Ready(layout, grammar, resumption, pieces)
+
+    def _started(self, request: TurnRequest, ready: _Ready, reading: ExitStack) -> Turn:
+        prompt = self._prompt(request, ready)
         self._check_length(prompt.tokens)
         max_tokens = request.max_tokens or self._default_max_tokens
         sampling = resolve(
             request.sampling, self.model.template.sampling, self.model.tokenizer, max_tokens
         )
-        watchers = tuple(self._watchers(request, layout, sampling.min_tokens))
+        watchers = tuple(self._watchers(request, ready.layout, sampling.min_tokens))
         submit = Submit(
             request=secrets.token_hex(12),
-            start=resumption.snapshot,
-            pieces=tuple(pieces),
-            branches=tuple(self._branches(sampling, grammar, watchers)),
+            start=ready.resumption.snapshot,
+            pieces=tuple(ready.pieces),
+            branches=tuple(self._branches(sampling, ready.grammar, watchers)),
             max_tokens=max_tokens,
             stop_ids=self._stop_ids(request),
             logprobs=request.logprobs,
             place=Place(request.caller, request.priority),
         )
-        try:
-            stream = self._engine.submit(submit, self._observer)
-        except EngineFull:
-            raise busy() from None
-        retell = None if self.model.keep_thinking else partial(self._retell, request)
+        stream = self._engine.submit(submit, self._observer)
         turn = Turn(
             stream,
             prompt,
             self._sessions,
             watchers=watchers,
-            retell=retell,
+            reading=reading.pop_all(),
+            retell=None if self.model.keep_thinking else partial(self._retell, request),
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
-            prompt_ids=_ids(resumption.snapshot, pieces) if request.token_ids else None,
+            prompt_ids=ready.ids if request.token_ids else None,
         )
         self._run(turn)
         return turn
 
-    def _resume(self, keys: Sequence[Key | None]) -> Resumption:
-        found = self._sessions.resume(keys)
+    async def _resume(self, keys: Sequence[Key | None]) -> Resumption:
+        found = await self._sessions.resume(keys)
         return found if found.snapshot is not None else Resumption(self.beginning)
 
-    def _prompt(
-        self, layout: Layout, resumption: Resumption, pieces: Sequence[Sequence[int]]
-    ) -> Prompt:
-        left = layout.segments[resumption.segments :]
+    def _prompt(self, request: TurnRequest, ready: _Ready) -> Prompt:
+        layout, resumption = ready.layout, ready.resumption
+        left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
+        answers = [message.role == "assistant" for message in request.messages]
         return Prompt(
-            tokens=resumption.tokens + sum(map(len, pieces)),
+            tokens=resumption.tokens + sum(map(len, ready.pieces)),
             cached=resumption.tokens,
             template=self.model.template,
+            owner=(self.model.fingerprint, request.caller),
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
-            boundary_keys=tuple(s.key for s in left if s.boundary and s.key is not None),
+            boundaries=tuple(
+                Boundary(s.key, sum(answers[: s.message + 1])) for s in left if s.key is not None
+            ),
+            turns=sum(answers) + 1,
             key=layout.opening.key,
             phase=layout.phase,
             calls=layout.calls,
@@ -210,7 +236,7 @@ class ChatService:
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
             return None
-        resumption = self._resume([segment.key for segment in history])
+        resumption = await self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])
         ids = [token for piece in pieces for token in piece]
         return await self._read(request, ids, resumption.snapshot) if ids else resumption.snapshot
@@ -245,6 +271,14 @@ class ChatService:
                 pieces.append(tuple(ids))
                 ids = []
         return pieces
+
+    def _check_choices(self, choices: int) -> None:
+        if choices > self._engine.capacity:
+            raise InvalidRequest(
+                f"{choices} choices can never run here: slots and queue together take "
+                f"{self._engine.capacity}",
+                param="n",
+            )
 
     def _check_text(self, messages: Sequence[Message]) -> None:
         for number, message in enumerate(messages):
@@ -303,9 +337,3 @@ class ChatService:
 
 def _toolbox(request: TurnRequest) -> Toolbox:
     return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)
-
-
-def _ids(start: Snapshot | None, pieces: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """Of a whole prompt, as they were and are fed."""
-    before = start.fed.to_list() if start is not None else []
-    return (*before, *(token for piece in pieces for token in piece))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from server.chat.answer import Answer
@@ -17,7 +18,7 @@ from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Snapshot
 from server.errors import AnswerFailed
-from server.session import Key, SessionManager, extend
+from server.session import Key, Owner, SessionManager, extend
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +26,31 @@ Retell = Callable[[Message], Awaitable[Snapshot | None]]
 
 
 @dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where a piece of a prompt ends; turns: answers up to there."""
+
+    key: Key
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """What a prompt consists of: `cached` of its `tokens` come from a snapshot.
 
-    boundary_keys name the ends of the submitted pieces; start_key names where they start;
+    boundaries are the ends of the submitted pieces; start_key names where they start;
     messages_key names the conversation without what makes the model answer, `key` with it.
-    phase: what the answer begins with. calls: those it may have.
+    phase: what the answer begins with. calls: those it may have. turns: answers there are with
+    this one.
     """
 
     tokens: int
     cached: int
     template: Template
+    owner: Owner
     messages_key: Key
     start_key: Key | None
-    boundary_keys: tuple[Key, ...]
+    boundaries: tuple[Boundary, ...]
+    turns: int
     key: Key | None
     phase: Phase
     calls: ExpectedCalls | None = None
@@ -47,6 +59,7 @@ class Prompt:
 class Turn:
     """Its run() consumes the engine's events, whether or not anyone reads events().
 
+    reading: entered already; left when the turn has ended.
     retell makes the snapshot of an answer as if nothing had been thought before it; None keeps
     the state that did the thinking. token_bytes: given where the content's tokens are wanted.
     prompt_ids: given where ids are wanted; answer_ids are all that was sampled for each choice,
@@ -60,6 +73,7 @@ class Turn:
         sessions: SessionManager,
         *,
         watchers: Sequence[TextWatcher],
+        reading: AbstractContextManager[object],
         retell: Retell | None = None,
         token_bytes: TokenBytes | None = None,
         prompt_ids: tuple[int, ...] | None = None,
@@ -70,6 +84,7 @@ class Turn:
         self.cached_tokens = prompt.cached
         self._stream = stream
         self._prompt = prompt
+        self._reading = reading
         self._sessions = sessions
         ledgers = (token_bytes and TokenLedger(token_bytes) for _ in watchers)
         self._watchers = watchers
@@ -96,8 +111,9 @@ class Turn:
     async def run(self) -> None:
         """Until the last choice has ended and its snapshot is kept."""
         try:
-            async for event in self._stream:
-                await self._handle(event)
+            with self._reading:
+                async for event in self._stream:
+                    await self._handle(event)
         except Exception:
             log.exception("a turn broke")
             self._stream.cancel()
@@ -109,9 +125,10 @@ class Turn:
     async def _handle(self, event: Event) -> None:
         match event:
             case BoundaryReached(_, piece, snapshot):
-                keys = self._prompt.boundary_keys
-                parent = keys[piece - 1] if piece else self._prompt.start_key
-                self._sessions.keep(keys[piece], snapshot, parent)
+                ends, owner = self._prompt.boundaries, self._prompt.owner
+                parent = ends[piece - 1].key if piece else self._prompt.start_key
+                end = ends[piece]
+                self._sessions.keep(owner, end.key, snapshot, parent, turns=end.turns)
             case TokenSampled(_, branch):
                 self.answer_ids[branch].append(event.token)
                 self._deliver(self._answers[branch].push(event))
@@ -125,7 +142,7 @@ class Turn:
             self._queue.put_nowait(event)
 
     async def _finish(self, event: Finished) -> None:
-        """Keep the answer's snapshot before the listener can send the next turn."""
+        """Keep the answer's snapshot, for good, before the listener can send the next turn."""
         answer = self._answers[event.branch]
         if event.stop_token is not None:
             self.answer_ids[event.branch].append(event.stop_token)
@@ -143,4 +160,6 @@ class Turn:
         snapshot = await self._retell(message) if self._retell and retold else ended
         if snapshot is not None:
             key = extend(self._prompt.messages_key, *self._prompt.template.canonical(message))
-            self._sessions.keep(key, snapshot, self._prompt.key)
+            prompt = self._prompt
+            self._sessions.keep(prompt.owner, key, snapshot, prompt.key, turns=prompt.turns)
+            await self._sessions.kept()

@@ -31,6 +31,7 @@ Adapters = Annotated[
         help="Adapter to serve beside its model, as MODEL:NAME; may be given several times.",
     ),
 ]
+DataDir = Annotated[str | None, typer.Option(help="Folder for kept conversations.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Configuration file (default: ./config.toml).")
@@ -51,6 +52,7 @@ def with_settings(action: Callable[[Settings], None]) -> Callable[..., None]:
         device: Device = None,
         dtype: Dtype = None,
         api_key: ApiKeys = None,
+        data_dir: DataDir = None,
         log_level: LogLevel = None,
         config_file: ConfigFile = None,
     ) -> None:
@@ -64,6 +66,7 @@ def with_settings(action: Callable[[Settings], None]) -> Callable[..., None]:
             "adapters": adapter,
             "model.device": device,
             "model.dtype": dtype,
+            "sessions.data_dir": data_dir,
             "log.level": log_level,
         }
         action(settings(config_file, overrides))

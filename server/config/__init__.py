@@ -1,8 +1,8 @@
 """Configuration: what can be set, where it comes from, and how it is shown.
 
 Precedence: flag > `RWKV_SERVER_…` environment variable > configuration file > default.
-`schema` and `model` say what can be set, `sources` and `entries` read and merge, `render` writes
-it back as text.
+`schema`, `model` and `session` say what can be set, `sources` and `entries` read and merge,
+`render` writes it back as text.
 """
 
 from server.config.checks import ConfigError
@@ -13,10 +13,10 @@ from server.config.schema import (
     FileSettings,
     LogSettings,
     ServerSettings,
-    SessionSettings,
     Settings,
     Source,
 )
+from server.config.session import SessionSettings
 from server.config.sources import find_config_file, load
 
 __all__ = [

@@ -54,7 +54,7 @@ def _setting(key: Key, name: str, table: Section, settings: Settings) -> Setting
     value = getattr(table, key.field)
     return Setting(
         name=name,
-        value=tuple(MASK for _ in value) if key.about.secret else value,
+        value=_masked(value) if key.about.secret else value,
         default=key.info.default,
         source=settings.sources.get(name, Source("default")),
         description=key.about.what,
@@ -64,6 +64,12 @@ def _setting(key: Key, name: str, table: Section, settings: Settings) -> Setting
         alias=key.about.alias,
         flag=key.about.flag,
     )
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(MASK for _ in value)
+    return MASK if value else value
 
 
 def _entries(settings: Settings) -> Iterator[tuple[str, list[Setting]]]:

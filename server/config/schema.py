@@ -1,7 +1,8 @@
 """Every setting with its type, default, unit and reason: one frozen model per section.
 
 The text in `About` is the only place a setting is explained; config.toml, docs/config.md and the
-error messages are made from it. The settings of a model are in `model`.
+error messages are made from it. The settings of a model are in `model`,
+those of what is kept in `session`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from server.config.about import About, Section, Unset
 from server.config.model import AdapterSettings, ModelEntry, ModelSettings
+from server.config.session import SessionSettings
 
 PREFIX = "RWKV_SERVER_"
 MIB = 1024**2
@@ -213,29 +215,6 @@ class EngineSettings(Section):
             "a recurrent model has no context limit of its own",
         ),
     ] = 0
-
-
-class SessionSettings(Section):
-    """What is remembered between turns."""
-
-    memory_bytes: Annotated[
-        ByteSize,
-        Field(ge=0),
-        About(
-            "Host memory for kept conversation states",
-            'a number of bytes or a size such as "1GiB" (0 keeps nothing)',
-            "about thirty states of a 7B model, thousands of a small one",
-        ),
-    ] = ByteSize(GIB)
-    records_bytes: Annotated[
-        ByteSize,
-        Field(ge=0),
-        About(
-            "Host memory for stored responses, chat completions and conversations as text",
-            'a number of bytes or a size such as "256MiB" (0 keeps nothing)',
-            "tens of thousands of answers; they are lost when the server ends",
-        ),
-    ] = ByteSize(GIB // 4)
 
 
 class FileSettings(Section):

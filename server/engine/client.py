@@ -53,7 +53,7 @@ class EngineClient:
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
-        self._held = 0
+        self._held = {False: 0, True: 0}  # room for what is about to be submitted
         self._meter = meter
         self._trace = trace
         self._observer = observer
@@ -70,20 +70,26 @@ class EngineClient:
     @property
     def busy(self) -> bool:
         """An answer is in flight, or about to be: it must not be stopped for want of work."""
-        return bool(self.in_flight or self._held)
+        return bool(self.in_flight or any(self._held.values()))
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Busy within this block, at whose end an answer is submitted at once if at all."""
-        self._held += 1
+    def held(self, answers: int = 1, priority: int = 0) -> Iterator[None]:
+        """Within this block nobody else takes the room for so many answers.
+
+        Submit them right after it, before the next await. Raises EngineFull.
+        """
+        if self._stopping or answers > self.room(priority):
+            raise EngineFull
+        self._held[priority > 0] += answers
         try:
             yield
         finally:
-            self._held -= 1
+            self._held[priority > 0] -= answers
 
     def room(self, priority: int = 0) -> int:
         """So many more answers of this priority would be admitted."""
-        return self.capacity - self._in_flight[priority > 0]
+        background = priority > 0
+        return self.capacity - self._in_flight[background] - self._held[background]
 
     @property
     def waiting(self) -> int:

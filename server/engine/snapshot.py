@@ -13,11 +13,11 @@ from models.base import State
 class FedIds:
     """The token ids that made a state, as a persistent list: branches share their past."""
 
-    __slots__ = ("_ids", "_previous", "length")
+    __slots__ = ("_ids", "length", "previous")
 
     def __init__(self, ids: Sequence[int] = (), previous: "FedIds | None" = None) -> None:
         self._ids = array("I", ids)
-        self._previous = previous
+        self.previous = previous
         self.length: int = len(ids) + (previous.length if previous else 0)
 
     def then(self, ids: Sequence[int]) -> "FedIds":
@@ -28,6 +28,10 @@ class FedIds:
         """Bytes of the ids that no predecessor holds."""
         return len(self._ids) * self._ids.itemsize
 
+    @property
+    def nbytes(self) -> int:
+        return self.length * self._ids.itemsize
+
     def to_list(self) -> list[int]:
         return [i for part in reversed(list(self._parts())) for i in part]
 
@@ -35,7 +39,7 @@ class FedIds:
         node: FedIds | None = self
         while node is not None:
             yield node._ids
-            node = node._previous
+            node = node.previous
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +64,5 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        return self.state.nbytes + self.logits.nbytes + self.fed.own_nbytes
+        """Of all it holds, though others may hold the same ids."""
+        return self.state.nbytes + self.logits.nbytes + self.fed.nbytes

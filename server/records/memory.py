@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.records.base import Document
@@ -30,13 +30,8 @@ class MemoryRecords:
             self.delete(owner, kind, id)  # a document that has grown must not be found as it was
             return False
         name = (owner, kind, id)
-        self.nbytes += _nbytes(text) - _nbytes(self._texts.get(name))
-        self._texts[name] = text
-        self._texts.move_to_end(name)
-        self._kinds.setdefault((owner, kind), {})[id] = None
-        while self.nbytes > self._budget:
-            self.delete(*next(iter(self._texts)))
-            self.evicted += 1
+        self._add(name, text)
+        self._evict()
         return True
 
     async def get(self, owner: str, kind: str, id: str) -> Document | None:
@@ -56,6 +51,26 @@ class MemoryRecords:
         del ids[id]
         if not ids:
             del self._kinds[owner, kind]
+
+    def _restore(self, texts: Iterable[tuple[_Name, bytes]], used: Iterable[_Name]) -> None:
+        """Take documents in the order of their coming, of which the last of `used` was last."""
+        for name, text in texts:
+            self._add(name, text)
+        for name in used:
+            self._texts.move_to_end(name)
+        self._evict()
+
+    def _add(self, name: _Name, text: bytes) -> None:
+        owner, kind, id = name
+        self.nbytes += _nbytes(text) - _nbytes(self._texts.get(name))
+        self._texts[name] = text
+        self._texts.move_to_end(name)
+        self._kinds.setdefault((owner, kind), {})[id] = None
+
+    def _evict(self) -> None:
+        while self.nbytes > self._budget:
+            self.delete(*next(iter(self._texts)))
+            self.evicted += 1
 
     async def list(self, owner: str, kind: str) -> list[Document]:
         ids = self._kinds.get((owner, kind), ())

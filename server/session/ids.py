@@ -8,10 +8,10 @@ computation and nothing else.
 from collections import OrderedDict
 from typing import Any
 
+from server.session.entry import Owner
+
 _LENGTHS = 1024  # of one owner, all of which are looked up with every request
 _OWNERS = 1024
-
-Owner = tuple[str, str]
 
 
 class KnownLengths:

@@ -1,10 +1,14 @@
 """Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server.engine.snapshot import Snapshot
-from server.session.ids import KnownLengths, Owner
+from server.session.archive import Archive
+from server.session.entry import Entry, Owner, owner_name
+from server.session.flights import Flight, Flights
+from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
 from server.session.store import SnapshotStore
 
@@ -22,32 +26,151 @@ class Resumption:
 
 
 class SessionManager:
-    """The conversations of all callers, as snapshots under the keys of their prefixes."""
+    """The conversations of all callers, as snapshots under the keys of their prefixes.
 
-    def __init__(self, store: SnapshotStore) -> None:
+    In memory, and in the archive if there is one. Belongs to one event loop.
+    """
+
+    def __init__(self, store: SnapshotStore, archive: Archive | None = None) -> None:
         self._store = store
+        self._archive = archive
         self._lengths = KnownLengths()
+        self._flights = Flights()
 
-    def resume(self, keys: Sequence[Key | None]) -> Resumption:
-        """The longest kept prefix; keys name the prompt up to the end of each segment."""
+    def recall(self, keys: Sequence[Key | None]) -> Resumption:
+        """The longest prefix in memory; keys name the prompt up to the end of each segment."""
         for number in range(len(keys), 0, -1):
             key = keys[number - 1]
             snapshot = self._store.get(key) if key is not None else None
             if snapshot is not None:
+                if self._archive is not None and key is not None:
+                    self._archive.touch(key)
                 return Resumption(snapshot, number)
         return Resumption()
 
-    def keep(self, key: Key, snapshot: Snapshot, parent: Key | None) -> None:
-        """Keep a snapshot that continues the one of `parent`."""
-        self._store.put(key, snapshot, parent)
+    async def resume(self, keys: Sequence[Key | None]) -> Resumption:
+        """The longest kept prefix. Waits for one that is being read right now."""
+        found = await self._fetched(keys)
+        while (flight := self._flights.first(reversed(keys[found.segments :]))) is not None:
+            await flight.wait()
+            found = await self._fetched(keys)
+        return found
 
-    def resume_ids(self, owner: Owner, ids: Sequence[int]) -> Snapshot | None:
+    def reading(self, keys: Sequence[Key]) -> Flight:
+        """From now to the end of the block these are being made, and others wait for them."""
+        return self._flights.flying(keys)
+
+    def keep(
+        self,
+        owner: Owner,
+        key: Key,
+        snapshot: Snapshot,
+        parent: Key | None,
+        *,
+        turns: int = 0,
+        plain: bool = False,
+    ) -> None:
+        """Keep a snapshot that continues the one of `parent`."""
+        fingerprint, caller = owner
+        entry = Entry(
+            key,
+            parent,
+            fingerprint,
+            owner_name(caller),
+            snapshot.tokens,
+            turns,
+            plain,
+            used=time.time(),
+        )
+        self._store.put(entry, snapshot)
+        self._flights.landed(key)
+        if self._archive is not None:
+            self._archive.put(entry, snapshot)
+
+    async def kept(self) -> None:
+        """Everything kept so far would survive the end of this process."""
+        if self._archive is not None:
+            await self._archive.written()
+
+    async def resume_ids(self, owner: Owner, ids: Sequence[int]) -> Snapshot | None:
         """The snapshot of the longest kept prefix of a text that is no conversation."""
-        return self.resume(list(id_keys(owner, ids, self._lengths.up_to(owner, len(ids))))).snapshot
+        await self._learn_lengths(owner)
+        lengths = self._lengths.up_to(owner, len(ids))
+        if lengths[-1:] != [len(ids)]:
+            lengths.append(len(ids))  # which may be being read
+        return (await self.resume(list(id_keys(owner, ids, lengths)))).snapshot
+
+    def reading_ids(self, owner: Owner, texts: Iterable[Sequence[int]]) -> Flight:
+        """As reading(), for whole texts."""
+        return self.reading([next(id_keys(owner, ids, [len(ids)])) for ids in texts])
 
     def keep_ids(self, owner: Owner, snapshot: Snapshot, parent: int) -> None:
         """Keep a snapshot that continues the one of its first `parent` ids, if there are any."""
         ids = snapshot.fed.to_list()
         *before, key = id_keys(owner, ids, [parent, len(ids)] if parent else [len(ids)])
         self._lengths.note(owner, len(ids))
-        self.keep(key, snapshot, before[0] if before else None)
+        self.keep(owner, key, snapshot, before[0] if before else None, plain=True)
+
+    async def entries(self, caller: str) -> list[Entry]:
+        """All that is kept of a caller's, once each, the most recently used first.
+
+        The tier is the nearest that has it. Reads the indexes of all tiers.
+        """
+        owner = owner_name(caller)
+        far = await self._archive.entries(owner) if self._archive is not None else []
+        every = {entry.key: entry for entry in reversed(far)}
+        every |= {entry.key: entry for entry in self._store.entries(owner)}
+        return sorted(every.values(), key=lambda entry: -entry.used)
+
+    async def load(self, caller: str, key: Key) -> tuple[Entry, Snapshot] | None:
+        """One of a caller's snapshots, to fork, export or continue; None if it has none such."""
+        entry, snapshot = self._store.entry(key), self._store.get(key)
+        found = (entry, snapshot) if entry is not None and snapshot is not None else None
+        if found is None and self._archive is not None:
+            found = await self._archive.find([key])
+        return found if found is not None and found[0].owner == owner_name(caller) else None
+
+    async def pin(self, caller: str, key: Key, pinned: bool) -> bool:
+        """Keep a snapshot from being evicted and from ageing; False if the caller has none such."""
+        if await self.load(caller, key) is None:
+            return False
+        self._store.pin(key, pinned)
+        if self._archive is not None:
+            self._archive.pin(key, pinned)
+            await self._archive.written()
+        return True
+
+    async def delete(self, caller: str, keys: Iterable[Key]) -> list[Key]:
+        """Forget those of the keys that are the caller's, in every tier; returns them."""
+        known = {entry.key for entry in await self.entries(caller)}
+        mine = [key for key in keys if key in known]
+        self._store.delete(mine)
+        if self._archive is not None and mine:
+            self._archive.delete(mine)
+            await self._archive.written()
+        return mine
+
+    async def _fetched(self, keys: Sequence[Key | None]) -> Resumption:
+        """The longest prefix in any tier; one from the archive is in memory from now on."""
+        near = self.recall(keys)
+        further = {
+            key: number
+            for number, key in enumerate(keys, 1)
+            if key is not None and number > near.segments
+        }
+        if self._archive is None or not further:
+            return near
+        found = await self._archive.find(list(reversed(further)))
+        if found is None:
+            return near
+        entry, snapshot = found
+        self._store.put(entry, snapshot)
+        self._archive.touch(entry.key)
+        return Resumption(snapshot, further[entry.key])
+
+    async def _learn_lengths(self, owner: Owner) -> None:
+        """Of texts that an earlier process kept, or another server."""
+        if self._archive is None:
+            return
+        for length in await self._archive.lengths(owner[0], owner_name(owner[1])):
+            self._lengths.note(owner, length)

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.engine.messages import FinishReason
 from server.metrics import (
     REASONS,
+    ArchiveReading,
     EngineReading,
     Metrics,
     ModelReading,
@@ -31,7 +32,7 @@ def families() -> dict[str, Any]:
     metrics.read = lambda: Reading(
         [ModelReading("m", "7", "float32")],
         [EngineReading("m", 1, 1, 1, 1)],
-        [StoreReading("memory", 1, 1, 1)],
+        [StoreReading("disk", 1, 1, 1, ArchiveReading(1, 1, 1, 1))],
         {"in_progress": 1},
     )
     metrics.request("/", 200, 1.0)

@@ -15,7 +15,7 @@ from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, Tu
 from server.engine.client import EngineClient
 from server.engine.engine import Engine
 from server.engine.snapshot import Snapshot
-from server.session import SessionManager, SnapshotStore
+from server.session import Entry, SessionManager, SnapshotStore
 
 QUESTIONS = ("Hello! My name is Orla.", "What is 12 + 30?", "What is my name?")
 GREEDY = SamplingOptions(temperature=0)
@@ -31,9 +31,9 @@ class RecordingStore(SnapshotStore):
     def forget(self) -> None:
         super().__init__(2**30)
 
-    def put(self, key: bytes, snapshot: Snapshot, parent: bytes | None) -> bool:
+    def put(self, entry: Entry, snapshot: Snapshot) -> bool:
         self.history.append(snapshot)
-        return super().put(key, snapshot, parent)
+        return super().put(entry, snapshot)
 
 
 @pytest.fixture(scope="module")

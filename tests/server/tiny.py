@@ -27,7 +27,8 @@ def settings(path: Path, **overrides: object) -> Settings:
     """Defaults for `path`, on a free port; overrides with two underscores for the dot."""
     named = {name.replace("__", "."): value for name, value in overrides.items()}
     defaults = {"model.path": str(path), "model.device": "cpu", "server.port": 0}
-    return load(directory=path.parent, overrides=defaults | {"model.threads": 1} | named)
+    defaults |= {"model.threads": 1, "sessions.archive": False}
+    return load(directory=path.parent, overrides=defaults | named)
 
 
 @contextmanager

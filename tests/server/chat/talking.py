@@ -77,7 +77,7 @@ class Server:
     ) -> Snapshot | None:
         """The snapshot that would let this prompt start without feeding anything."""
         layout = self.service.model.lay_out(caller, messages, toolbox=toolbox)
-        found = self.sessions.resume(layout.keys)
+        found = self.sessions.recall(layout.keys)
         return found.snapshot if found.segments == len(layout.segments) else None
 
 

@@ -1,13 +1,22 @@
 """Documents in memory: who finds them, what is evicted, and what is left of a deleted one."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from server.records import MemoryRecords, Records
+from server.records import KeptRecords, MemoryRecords, Records
 
 
-@pytest.fixture
-def records() -> MemoryRecords:
-    return MemoryRecords(10_000)
+@pytest.fixture(params=["memory", "disk"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MemoryRecords]:
+    if request.param == "memory":
+        yield MemoryRecords(10_000)
+    else:
+        kept = KeptRecords(10_000)
+        kept.open(tmp_path / "documents.sqlite3")
+        yield kept
+        kept.close()
 
 
 async def test_a_document_comes_back_as_it_was_put(records: Records) -> None:

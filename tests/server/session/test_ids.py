@@ -20,39 +20,39 @@ def sessions() -> SessionManager:
     return SessionManager(SnapshotStore(10**6))
 
 
-def test_the_longest_kept_prefix_is_found(sessions: SessionManager) -> None:
+async def test_the_longest_kept_prefix_is_found(sessions: SessionManager) -> None:
     short, long = snapshot(1, 2), snapshot(1, 2, 3, 4)
     sessions.keep_ids(ANN, short, 0)
     sessions.keep_ids(ANN, long, 2)
-    assert sessions.resume_ids(ANN, (1, 2, 3, 4, 5)) is long
-    assert sessions.resume_ids(ANN, (1, 2, 3, 5)) is short
+    assert await sessions.resume_ids(ANN, (1, 2, 3, 4, 5)) is long
+    assert await sessions.resume_ids(ANN, (1, 2, 3, 5)) is short
 
 
-def test_a_text_that_is_kept_whole_is_found_whole(sessions: SessionManager) -> None:
+async def test_a_text_that_is_kept_whole_is_found_whole(sessions: SessionManager) -> None:
     kept = snapshot(1, 2)
     sessions.keep_ids(ANN, kept, 0)
-    assert sessions.resume_ids(ANN, (1, 2)) is kept
+    assert await sessions.resume_ids(ANN, (1, 2)) is kept
 
 
 @pytest.mark.parametrize("other", [(), (1,), (2, 2), (2, 1), (1, 258)])
-def test_other_ids_find_nothing(sessions: SessionManager, other: tuple[int, ...]) -> None:
+async def test_other_ids_find_nothing(sessions: SessionManager, other: tuple[int, ...]) -> None:
     sessions.keep_ids(ANN, snapshot(1, 2), 0)
-    assert sessions.resume_ids(ANN, other) is None
+    assert await sessions.resume_ids(ANN, other) is None
 
 
 @pytest.mark.parametrize("owner", [("model", "bob"), ("other", "ann"), ("modela", "nn")])
-def test_nothing_crosses_owners(sessions: SessionManager, owner: tuple[str, str]) -> None:
+async def test_nothing_crosses_owners(sessions: SessionManager, owner: tuple[str, str]) -> None:
     sessions.keep_ids(ANN, snapshot(1, 2), 0)
     sessions.keep_ids(owner, snapshot(9, 9), 0)
-    assert sessions.resume_ids(owner, (1, 2)) is None
+    assert await sessions.resume_ids(owner, (1, 2)) is None
 
 
-def test_an_evicted_prefix_is_not_found() -> None:
+async def test_an_evicted_prefix_is_not_found() -> None:
     first = snapshot(1, 2)
     sessions = SessionManager(SnapshotStore(first.nbytes))
     sessions.keep_ids(ANN, first, 0)
     sessions.keep_ids(ANN, snapshot(3, 4), 0)
-    assert sessions.resume_ids(ANN, (1, 2)) is None
+    assert await sessions.resume_ids(ANN, (1, 2)) is None
 
 
 def test_only_the_latest_lengths_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

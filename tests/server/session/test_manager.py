@@ -6,6 +6,7 @@ from models.base import State
 from server.engine.snapshot import FedIds, Snapshot
 from server.session import Resumption, SessionManager, SnapshotStore
 
+OWNER = ("model", "ann")
 KEYS = [b"system", b"header", b"answer", None, b"prompt"]
 
 
@@ -18,8 +19,8 @@ def resumed(*kept: bytes) -> Resumption:
     """What KEYS resumes from when `kept` are known."""
     sessions = SessionManager(SnapshotStore(10**6))
     for count, key in enumerate(kept, start=1):
-        sessions.keep(key, snapshot(10 * count), None)
-    return sessions.resume(KEYS)
+        sessions.keep(OWNER, key, snapshot(10 * count), None)
+    return sessions.recall(KEYS)
 
 
 def test_an_unknown_conversation_starts_from_nothing() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.base import State
 from server.engine.snapshot import FedIds, Snapshot
-from server.session import SnapshotStore
+from server.session import Entry, SnapshotStore
 
 
 def snapshot(nbytes: int) -> Snapshot:
@@ -18,11 +18,15 @@ def snapshot(nbytes: int) -> Snapshot:
     return Snapshot(state, nothing, FedIds())
 
 
+def entry(key: bytes, parent: bytes | None = None) -> Entry:
+    return Entry(key, parent, "model", "ann", 0)
+
+
 def filled(budget: int, *entries: tuple[str, int, str | None]) -> SnapshotStore:
     """A store after puts of (key, bytes, parent)."""
     store = SnapshotStore(budget)
     for key, nbytes, parent in entries:
-        assert store.put(key.encode(), snapshot(nbytes), parent.encode() if parent else None)
+        assert store.put(entry(key.encode(), parent.encode() if parent else None), snapshot(nbytes))
     return store
 
 
@@ -33,7 +37,7 @@ def kept(store: SnapshotStore, keys: str) -> str:
 
 def test_a_snapshot_is_given_back_as_it_was_put() -> None:
     store, value = SnapshotStore(100), snapshot(10)
-    assert store.put(b"a", value, None)
+    assert store.put(entry(b"a", None), value)
     assert store.get(b"a") is value
     assert store.get(b"b") is None
 
@@ -45,60 +49,60 @@ def test_the_least_recently_put_goes_first_among_equals() -> None:
 def test_use_keeps_a_snapshot() -> None:
     store = filled(30, ("a", 10, None), ("b", 10, None), ("c", 10, None))
     store.get(b"a")
-    store.put(b"d", snapshot(10), None)
+    store.put(entry(b"d", None), snapshot(10))
     assert kept(store, "abcd") == "acd"
 
 
 def test_inner_snapshots_go_before_the_newest_of_older_conversations() -> None:
     store = filled(40, ("o", 10, None), ("a", 10, None), ("b", 10, "a"), ("c", 10, "b"))
-    store.put(b"d", snapshot(10), None)
+    store.put(entry(b"d", None), snapshot(10))
     assert kept(store, "oabcd") == "obcd"
-    store.put(b"e", snapshot(10), None)
+    store.put(entry(b"e", None), snapshot(10))
     assert kept(store, "oabcde") == "ocde"
 
 
 def test_the_least_recently_used_inner_snapshot_goes_first() -> None:
     store = filled(40, ("a", 10, None), ("b", 10, "a"), ("c", 10, "b"), ("d", 10, None))
     store.get(b"a")
-    store.put(b"e", snapshot(10), None)
+    store.put(entry(b"e", None), snapshot(10))
     assert kept(store, "abcde") == "acde"
 
 
 def test_an_inner_snapshot_stays_inner_when_it_is_put_again() -> None:
     store = filled(30, ("o", 10, None), ("a", 10, None), ("b", 10, "a"))
-    store.put(b"a", snapshot(10), None)
-    store.put(b"c", snapshot(10), None)
+    store.put(entry(b"a", None), snapshot(10))
+    store.put(entry(b"c", None), snapshot(10))
     assert kept(store, "oabc") == "obc"
 
 
 def test_a_snapshot_larger_than_the_budget_is_refused_and_evicts_nothing() -> None:
     store = filled(30, ("a", 10, None), ("b", 20, None))
-    assert not store.put(b"c", snapshot(31), b"a")
+    assert not store.put(entry(b"c", b"a"), snapshot(31))
     assert kept(store, "abc") == "ab"
 
 
 def test_a_snapshot_as_large_as_the_budget_is_kept_alone() -> None:
     store = filled(30, ("a", 10, None), ("b", 20, None))
-    assert store.put(b"c", snapshot(30), None)
+    assert store.put(entry(b"c", None), snapshot(30))
     assert kept(store, "abc") == "c"
 
 
 def test_a_budget_of_nothing_keeps_nothing() -> None:
     store = SnapshotStore(0)
-    assert not store.put(b"a", snapshot(1), None)
+    assert not store.put(entry(b"a", None), snapshot(1))
     assert len(store) == 0
 
 
 def test_putting_a_key_again_replaces_its_snapshot() -> None:
     store, value = filled(30, ("a", 10, None), ("b", 10, None)), snapshot(20)
-    assert store.put(b"a", value, None)
+    assert store.put(entry(b"a", None), value)
     assert store.get(b"a") is value
     assert (len(store), store.nbytes) == (2, 30)
 
 
 def test_a_refused_replacement_leaves_the_old_snapshot() -> None:
     store = filled(30, ("a", 10, None))
-    store.put(b"a", snapshot(31), None)
+    store.put(entry(b"a", None), snapshot(31))
     assert kept(store, "a") == "a"
 
 
@@ -108,7 +112,7 @@ def test_a_parent_that_is_not_there_does_no_harm() -> None:
 
 
 @dataclass
-class Entry:
+class Plain:
     key: bytes
     nbytes: int
     used: int
@@ -120,10 +124,10 @@ class PlainStore:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self.entries: list[Entry] = []
+        self.entries: list[Plain] = []
         self.clock = 0
 
-    def find(self, key: bytes | None) -> Entry | None:
+    def find(self, key: bytes | None) -> Plain | None:
         return next((entry for entry in self.entries if entry.key == key), None)
 
     def use(self, key: bytes) -> bool:
@@ -140,14 +144,14 @@ class PlainStore:
         old = self.find(key)
         if old:
             self.entries.remove(old)
-        self.entries.append(Entry(key, nbytes, self.clock, bool(old and old.inner)))
+        self.entries.append(Plain(key, nbytes, self.clock, bool(old and old.inner)))
         above = self.find(parent)
         if above and not above.inner:
             self.clock += 1
             above.inner, above.used = True, self.clock
         while sum(entry.nbytes for entry in self.entries) > self.budget:
             self.entries.remove(min(self.entries, key=lambda e: (not e.inner, e.used)))
-        return True
+        return self.find(key) is not None
 
 
 KEY = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f"])
@@ -163,7 +167,7 @@ def test_any_history_of_use_leaves_what_the_rules_say(actions: list, budget: int
         if action == "get":
             assert (store.get(key) is not None) == plain.use(key)
         elif rest[1] != key:
-            assert store.put(key, snapshot(rest[0]), rest[1]) == plain.put(key, *rest)
+            assert store.put(entry(key, rest[1]), snapshot(rest[0])) == plain.put(key, *rest)
         assert store.nbytes == sum(entry.nbytes for entry in plain.entries) <= budget
         assert len(store) == len(plain.entries)
     for key in (b"a", b"b", b"c", b"d", b"e", b"f"):

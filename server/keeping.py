@@ -1,0 +1,114 @@
+"""From settings to what outlives the server: conversations, documents, files and batches."""
+
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from server.config import SessionSettings
+from server.files import FileStore
+from server.records import KeptRecords
+from server.session import (
+    Archive,
+    Cipher,
+    CipherError,
+    DiskHome,
+    FolderLock,
+    Home,
+    HomeError,
+    Packing,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Keeping:
+    """The data folder and the archive, from open() to close(); before that nothing is touched.
+
+    One server at a time has the folder. A folder that cannot be had is warned of, and done
+    without: files are temporary then, documents and conversations stay in memory.
+    Raises CipherError for an encryption key that cannot be used, and HomeError for a shared store
+    that cannot.
+    """
+
+    def __init__(self, settings: SessionSettings, files: FileStore, records: KeptRecords) -> None:
+        self._settings, self._files, self._records = settings, files, records
+        self._cipher, self._shared = _cipher(settings), _shared(settings)
+        self._packing = Packing(settings.archive_dtype, self._cipher)
+        self._lock: FolderLock | None = None
+        self.archive = Archive(self._homes, self._packing)
+
+    def open(self) -> None:
+        """Blocks while what is kept is looked through."""
+        if self._settings.archive:
+            self.archive.open()
+
+    async def close(self) -> None:
+        await self.archive.close()
+        await asyncio.to_thread(self._records.close)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _homes(self) -> list[Home]:
+        return [home for home in (self._disk(), self._shared) if home is not None]
+
+    def _disk(self) -> Home | None:
+        """With the files and documents beside it, which are not where it is encrypted."""
+        try:
+            folder = data_dir(self._settings)
+            self._lock = FolderLock(folder)
+            if self._cipher is None:
+                self._files.lie_in(folder / "files")
+                self._documents(folder / "documents.sqlite3")
+            return self._states(folder) if self._settings.disk_bytes else None
+        except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
+            log.warning("nothing will be kept on disk: the data folder %s", error)
+            return None
+
+    def _documents(self, path: Path) -> None:
+        try:
+            self._records.open(path)
+        except OSError as error:
+            log.warning("stored documents will be kept in memory only: %s", error)
+
+    def _states(self, folder: Path) -> Home:
+        return DiskHome(
+            folder,
+            self._settings.disk_bytes,
+            describe=self._packing.describe,
+            days=self._settings.archive_days,
+            sync_interval_s=self._settings.sync_interval_s,
+        )
+
+
+def data_dir(settings: SessionSettings) -> Path:
+    """The folder for what is kept. Raises RuntimeError where the user has none."""
+    if settings.data_dir:
+        return Path(settings.data_dir).expanduser()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "rwkv-server"
+
+
+def _shared(settings: SessionSettings) -> Home | None:
+    if not settings.archive or not settings.store_url:
+        return None
+    from server.session.shared import SharedHome  # an extra has what it needs
+
+    return SharedHome(settings.store_url, days=settings.archive_days)
+
+
+def _cipher(settings: SessionSettings) -> Cipher | None:
+    secret = settings.encryption_key
+    if settings.encryption_key_file:
+        try:
+            secret = Path(settings.encryption_key_file).expanduser().read_text(encoding="ascii")
+        except (OSError, ValueError) as error:
+            raise CipherError(f"the encryption key file cannot be read: {error}") from error
+    return Cipher(secret) if secret else None

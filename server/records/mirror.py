@@ -1,0 +1,144 @@
+"""A copy on disk of documents in memory, in SQLite, written by a thread of its own.
+
+What is deleted is overwritten there, and leaves with the next write.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+Name = tuple[str, str, str]  # owner, kind, id
+
+_VERSION = 1
+_SCHEMA = f"""
+CREATE TABLE documents (
+    owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+    came INTEGER NOT NULL, written INTEGER NOT NULL, text BLOB NOT NULL,
+    PRIMARY KEY (owner, kind, id)
+);
+PRAGMA user_version = {_VERSION};
+"""
+_PUT = """
+INSERT INTO documents VALUES (:owner, :kind, :id, ifnull(:came, :written), :written, :text)
+ON CONFLICT DO UPDATE SET came = ifnull(:came, came), written = :written, text = :text
+"""
+_DELETE = "DELETE FROM documents WHERE owner = ? AND kind = ? AND id = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """text: None deletes. came: the number of a document that is new; None leaves it its place."""
+
+    text: bytes | None
+    came: int | None
+    written: int
+
+
+class Mirror:
+    """Takes changes without waiting, and writes them several at a time.
+
+    Whoever opens it holds its folder. A file that cannot be read is set aside. Raises OSError or
+    sqlite3.Error where none can be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would ask the umask
+        try:
+            self._connection = _opened(path)
+        except sqlite3.DatabaseError as error:
+            log.warning("stored documents cannot be read, and are set aside: %s", error)
+            path.replace(path.with_suffix(".damaged"))
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            self._connection = _opened(path)
+        query = "SELECT ifnull(max(written), 0) FROM documents"
+        (self._count,) = self._connection.execute(query).fetchone()
+        self._changed = threading.Condition()
+        self._waiting: dict[Name, _Change] = {}
+        self._closing = self._failing = False
+        self._thread = threading.Thread(target=self._run, name="documents", daemon=True)
+
+    def texts(self) -> list[tuple[Name, bytes]]:
+        """All that is there, in the order of their coming; call before start()."""
+        rows = self._connection.execute("SELECT owner, kind, id, text FROM documents ORDER BY came")
+        return [((owner, kind, id), text) for owner, kind, id, text in rows]
+
+    def last_written(self) -> list[Name]:
+        """The names, the one written last at the end; call before start()."""
+        rows = self._connection.execute("SELECT owner, kind, id FROM documents ORDER BY written")
+        return [(owner, kind, id) for owner, kind, id in rows]
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, name: Name, text: bytes, *, new: bool) -> None:
+        with self._changed:
+            self._count += 1
+            earlier = self._waiting.get(name)
+            came = self._count if new else earlier.came if earlier is not None else None
+            self._waiting[name] = _Change(text, came, self._count)
+            self._changed.notify()
+
+    def delete(self, name: Name) -> None:
+        with self._changed:
+            self._waiting[name] = _Change(None, None, 0)
+            self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left, unless that takes too long."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                changes, self._waiting = self._waiting, {}
+            if not changes:
+                break
+            try:
+                self._write(changes)
+                self._failing = False
+            except sqlite3.Error as error:
+                self._fails(error)
+        self._connection.close()
+
+    def _write(self, changes: Mapping[Name, _Change]) -> None:
+        with self._connection:
+            for name, change in changes.items():
+                if change.text is None:
+                    self._connection.execute(_DELETE, name)
+                else:
+                    named = dict(zip(("owner", "kind", "id"), name, strict=True))
+                    self._connection.execute(_PUT, named | asdict(change))
+
+    def _fails(self, error: sqlite3.Error) -> None:
+        if not self._failing:
+            self._failing = True
+            log.warning("stored documents are kept in memory only for now: %s", error)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Raises DatabaseError for what is damaged or has another layout."""
+    connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(_SCHEMA)
+        elif version != _VERSION:
+            raise sqlite3.DatabaseError(f"they have layout {version}")
+        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("they are damaged")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection

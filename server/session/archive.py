@@ -1,0 +1,290 @@
+"""Snapshots that outlive this process: one writer thread, and homes it writes to.
+
+The event loop hands entries down an outbox and goes on; whoever has to know that they are durable
+awaits written(). Reads run in threads of their own. A home that fails is warned of once, counted,
+and tried again with the next write: meanwhile memory has to do. Nobody waits for a home that
+hangs longer than patience_s, and while it still hangs, nobody waits for it at all.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+from server.engine.snapshot import Snapshot
+from server.session.entry import Entry
+from server.session.home import Home, HomeError
+from server.session.keys import Key
+from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop
+from server.session.packing import Packing
+
+log = logging.getLogger(__name__)
+
+_TIDY_S = 1.0
+_BATCH = 64
+_READERS = 4
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of one tier since the start."""
+
+    writes: int = 0
+    reads: int = 0
+    errors: int = 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """A home and how it is doing."""
+
+    home: Home
+    counts: Counts = field(default_factory=Counts)
+    failing: bool = False
+
+
+class Archive:
+    """All homes, the nearest first, between open() and close(); at other times it holds nothing.
+
+    homes: opens them. outbox_bytes: of snapshots that wait to be written.
+    """
+
+    def __init__(
+        self,
+        homes: Callable[[], Sequence[Home]],
+        packing: Packing,
+        *,
+        outbox_bytes: int = 2**29,
+        patience_s: float = 5.0,
+    ) -> None:
+        self._homes, self._packing = homes, packing
+        self._outbox_bytes, self._patience_s = outbox_bytes, patience_s
+        self._places: list[_Place] = []
+        self._outbox = Outbox(0)
+        self._writes, self._reads = _Patience("write"), _Patience("read")
+
+    @property
+    def places(self) -> Sequence[tuple[Home, Counts]]:
+        return [(place.home, place.counts) for place in self._places]
+
+    @property
+    def dropped(self) -> int:
+        """Snapshots that were not written, as more of them waited than may."""
+        return self._outbox.dropped
+
+    def open(self) -> None:
+        """Blocks while the homes are looked through."""
+        self._places = [_Place(home) for home in self._homes()]
+        if self._places:
+            self._outbox = Outbox(self._outbox_bytes)
+            self._readers = ThreadPoolExecutor(_READERS, "archive-read")
+            self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
+            self._thread.start()
+
+    async def close(self) -> None:
+        """Write what is left, and give the homes up."""
+        if not self._places:
+            return
+        self._add(Stop())
+        await asyncio.to_thread(self._thread.join, self._patience_s * 2)
+        if self._thread.is_alive():
+            log.warning("conversations that wait to be written are lost: their archive hangs")
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._places = []
+
+    def put(self, entry: Entry, snapshot: Snapshot) -> None:
+        """Does not block."""
+        self._add(Put(entry, snapshot))
+
+    def touch(self, key: Key) -> None:
+        self._add(Change(lambda home: home.touch([key])))
+
+    def pin(self, key: Key, pinned: bool) -> None:
+        self._add(Change(lambda home: home.pin(key, pinned)))
+
+    def delete(self, keys: Sequence[Key]) -> None:
+        self._add(Change(lambda home: home.delete(keys)))
+
+    async def written(self) -> None:
+        """Everything handed over so far is done, as well as it can be."""
+        if not self._places:
+            return
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._add(Mark(partial(loop.call_soon_threadsafe, _resolve, done)))
+        await self._writes.wait(done, self._patience_s)
+
+    async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
+        """The first of `keys` that can be read, wherever it is."""
+        return await self._reading(partial(self._find, keys)) if keys else None
+
+    async def lengths(self, fingerprint: str, owner: str) -> list[int]:
+        """The lengths of an owner's kept texts that are no conversations, rising."""
+        found = await self._asked(lambda home: home.lengths(fingerprint, owner))
+        return sorted({length for lengths in found for length in lengths})
+
+    async def entries(self, owner: str) -> list[Entry]:
+        """An owner's of all homes; one that is in several is listed for each."""
+        return [e for found in await self._asked(lambda home: home.entries(owner)) for e in found]
+
+    def _add(self, command: Command) -> None:
+        if self._places:
+            self._outbox.add(command)
+
+    async def _asked(self, ask: Callable[[Home], T]) -> list[T]:
+        def everywhere() -> list[T]:
+            answers = (self._tried(place, ask) for place in self._places)
+            return [answer for answer in answers if answer is not None]
+
+        return await self._reading(everywhere) or []
+
+    async def _reading(self, read: Callable[[], T]) -> T | None:
+        """What `read` finds; None if that takes too long."""
+        if not self._places or self._reads.hangs:
+            return None
+        loop = asyncio.get_running_loop()
+        return await self._reads.wait(loop.run_in_executor(self._readers, read), self._patience_s)
+
+    def _find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
+        """Longest first in every home; the nearest home wins a draw."""
+        best: tuple[Entry, Snapshot] | None = None
+        for place in self._places:
+            found = self._first(place, keys)
+            if found is not None:
+                best, keys = found, keys[: keys.index(found[0].key)]
+        return best
+
+    def _first(self, place: _Place, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
+        while keys:
+            found = self._tried(place, lambda home, left=keys: home.find(left))  # type: ignore[misc]
+            if found is None:
+                return None
+            key, data = found
+            if (unpacked := self._packing.unpack(key, data)) is not None:
+                place.counts.reads += 1
+                return unpacked
+            place.counts.errors += 1
+            keys = keys[keys.index(key) + 1 :]
+        return None
+
+    def _tried(self, place: _Place, ask: Callable[[Home], T]) -> T | None:
+        try:
+            return ask(place.home)
+        except HomeError as error:
+            self._fails(place, error)
+        except Exception:
+            place.counts.errors += 1
+            log.exception("the %s archive broke", place.home.tier)
+        return None
+
+    def _run(self) -> None:
+        """The writer thread."""
+        stopped = False
+        while not stopped:
+            batch = self._outbox.take(_BATCH, _TIDY_S)
+            puts = [command for command in batch if isinstance(command, Put)]
+            if puts and all(isinstance(command, Put | Mark) for command in batch):
+                self._write(puts)  # together, so that they are synced together
+                batch = [command for command in batch if not isinstance(command, Put)]
+            for command in batch:
+                stopped |= isinstance(command, Stop)
+                self._do(command)
+            self._change(lambda home: home.tidy())
+        self._change(lambda home: home.close())
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Put():
+                self._write([command])
+            case Change(do):
+                self._change(do)
+            case Mark(reached):
+                try:
+                    reached()
+                except RuntimeError:  # the loop that waited is closed
+                    log.debug("nobody waits for what was written")
+            case Stop():
+                pass
+
+    def _write(self, puts: Sequence[Put]) -> None:
+        try:
+            batch = [(put.entry, self._packing.pack(put.entry, put.snapshot)) for put in puts]
+        except Exception:
+            log.exception("a snapshot could not be packed")
+            return
+        written = [(replace(entry, nbytes=len(data)), data) for entry, data in batch]
+        for place in self._places:
+            if self._done(place, lambda home: home.put(written)):
+                place.counts.writes += len(written)
+                self._works(place)
+
+    def _change(self, do: Callable[[Home], None]) -> None:
+        for place in self._places:
+            self._done(place, do)
+
+    def _done(self, place: _Place, do: Callable[[Home], None]) -> bool:
+        try:
+            do(place.home)
+        except HomeError as error:
+            self._fails(place, error)
+        except Exception:
+            place.counts.errors += 1
+            log.exception("the %s archive broke", place.home.tier)
+        else:
+            return True
+        return False
+
+    def _fails(self, place: _Place, error: HomeError) -> None:
+        place.counts.errors += 1
+        if not place.failing:
+            place.failing = True
+            log.warning(
+                "conversations are kept without the %s archive for now: it %s",
+                *(place.home.tier, error),
+            )
+
+    def _works(self, place: _Place) -> None:
+        if place.failing:
+            place.failing = False
+            log.info("the %s archive works again", place.home.tier)
+
+
+class _Patience:
+    """Waits for an archive, and no more once it hangs, until what hung is done."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._late = 0
+
+    @property
+    def hangs(self) -> bool:
+        return self._late > 0
+
+    async def wait(self, done: Awaitable[T], seconds: float) -> T | None:
+        """None if it was late."""
+        task = asyncio.ensure_future(done)
+        if not self.hangs:
+            await asyncio.wait([task], timeout=seconds)
+        if task.done():
+            return task.result()
+        if not self.hangs:
+            log.warning("an archive hangs in a %s: conversations go on without it", self._what)
+        self._late += 1
+        task.add_done_callback(self._over)
+        return None
+
+    def _over(self, task: "asyncio.Future[T]") -> None:
+        self._late -= 1
+        if not task.cancelled():
+            task.exception()  # nobody else would ask for it
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

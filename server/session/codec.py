@@ -1,0 +1,125 @@
+"""Snapshots as bytes: a safetensors file whose header says what it is and whose.
+
+Metadata: `format` and `version`, the fields of the entry, and a digest of the tensors, so that
+a file that was damaged is not taken for a state.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from models.base import State
+from server.engine.snapshot import FedIds, Snapshot
+from server.session.entry import Entry
+
+ArchiveDtype = Literal["float32", "float16", "bf16"]
+_FORMAT, _VERSION = "rwkv-server snapshot", "1"
+_HALVES = {"float16": torch.float16, "bf16": torch.bfloat16}
+_STATE = ("att_shift", "wkv", "ffn_shift")
+
+
+class CodecError(ValueError):
+    """Bytes that are no snapshot this version can read."""
+
+
+def encode(entry: Entry, snapshot: Snapshot, dtype: ArchiveDtype = "float32") -> bytes:
+    """The file of a snapshot; dtype halves the float32 tensors of its state, not its logits."""
+    half = _HALVES.get(dtype)
+    tensors = {
+        name: _halved(tensor, half)
+        for name, tensor in zip(_STATE, snapshot.state.tensors, strict=True)
+    }
+    tensors["logits"] = snapshot.logits.contiguous()
+    tensors["fed"] = torch.tensor(snapshot.fed.to_list(), dtype=torch.int32)
+    dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in snapshot.state.tensors]
+    return save(tensors, _header(entry, dtypes) | {"digest": _digest(tensors)})
+
+
+def decode(data: bytes) -> tuple[Entry, Snapshot]:
+    """Raises CodecError for whatever encode did not write."""
+    header = _metadata(data)
+    entry = _entry(header, len(data))
+    try:
+        tensors = load(data)
+        if _digest(tensors) != header["digest"]:
+            raise CodecError("its contents are damaged")
+        dtypes = [getattr(torch, name) for name in header["dtypes"].split(",")]
+        parts = (tensors[name].to(dtype) for name, dtype in zip(_STATE, dtypes, strict=True))
+        fed = FedIds(tensors["fed"].tolist())
+        return entry, Snapshot(State(*parts), tensors["logits"], fed)
+    except (SafetensorError, KeyError, ValueError, AttributeError) as error:
+        raise CodecError(str(error)) from error
+
+
+def describe(data: bytes) -> Entry:
+    """The entry that a snapshot was kept as. Raises CodecError."""
+    return _entry(_metadata(data), len(data))
+
+
+def _halved(tensor: Tensor, half: torch.dtype | None) -> Tensor:
+    if half is None or tensor.dtype != torch.float32:
+        return tensor.contiguous()
+    if half is torch.float16:  # whose largest number a state can exceed
+        tensor = tensor.clamp(*(torch.finfo(half).min, torch.finfo(half).max))
+    return tensor.to(half).contiguous()
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _header(entry: Entry, dtypes: list[str]) -> dict[str, str]:
+    return {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "key": entry.key.hex(),
+        "parent": entry.parent.hex() if entry.parent else "",
+        "fingerprint": entry.fingerprint,
+        "owner": entry.owner,
+        "tokens": str(entry.tokens),
+        "turns": str(entry.turns),
+        "plain": str(int(entry.plain)),
+        "used": repr(entry.used),
+        "pinned": str(int(entry.pinned)),
+        "dtypes": ",".join(dtypes),
+    }
+
+
+def _metadata(data: bytes) -> Mapping[str, str]:
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header: Mapping[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+        known = header["format"], header["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError("it is no snapshot") from error
+    if known != (_FORMAT, _VERSION):
+        raise CodecError(f"it is {known[0]} of version {known[1]}")
+    return header
+
+
+def _entry(header: Mapping[str, str], nbytes: int) -> Entry:
+    try:
+        entry = Entry(
+            key=bytes.fromhex(header["key"]),
+            parent=bytes.fromhex(header["parent"]) or None,
+            fingerprint=header["fingerprint"],
+            owner=header["owner"],
+            tokens=int(header["tokens"]),
+            turns=int(header["turns"]),
+            plain=header["plain"] == "1",
+            used=float(header["used"]),
+            pinned=header["pinned"] == "1",
+        )
+    except (KeyError, ValueError) as error:
+        raise CodecError("its header is damaged") from error
+    return replace(entry, nbytes=nbytes)

@@ -1,0 +1,65 @@
+"""What every home of snapshots beyond this process's memory can do."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.session.entry import Entry
+from server.session.keys import Key
+
+
+class HomeError(Exception):
+    """A home that could not do what it was asked; the message is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a home holds now, and what it has given up since the start."""
+
+    snapshots: int
+    nbytes: int
+    evicted: int
+
+
+class Home(Protocol):
+    """Snapshots as bytes, by key. Every method blocks, may be called from any thread, and
+    raises HomeError where the home cannot be reached; changes come from one thread."""
+
+    @property
+    def tier(self) -> str: ...
+
+    def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
+        """Keep all; durable on return, unless it syncs at intervals only."""
+        ...
+
+    def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
+        """The first of `keys` that is here."""
+        ...
+
+    def lengths(self, fingerprint: str, owner: str) -> list[int]:
+        """The lengths of an owner's kept texts that are no conversations."""
+        ...
+
+    def entries(self, owner: str) -> list[Entry]:
+        """An owner's, the most recently used first."""
+        ...
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        """They were used now."""
+        ...
+
+    def pin(self, key: Key, pinned: bool) -> None:
+        """A pinned one is neither evicted nor does it age."""
+        ...
+
+    def delete(self, keys: Iterable[Key]) -> None: ...
+
+    def tidy(self) -> None:
+        """What is due: called about once a second and after every batch."""
+        ...
+
+    def contents(self) -> Contents:
+        """Does not block."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,153 @@
+"""The index of a folder of snapshots, in SQLite: who owns what, and what goes first."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from server.session.entry import Entry
+from server.session.home import HomeError
+from server.session.keys import Key
+
+_VERSION = 1
+_COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned"
+_SCHEMA = f"""
+CREATE TABLE entries (
+    key BLOB PRIMARY KEY, parent BLOB, fingerprint TEXT NOT NULL, owner TEXT NOT NULL,
+    tokens INTEGER NOT NULL, turns INTEGER NOT NULL, plain INTEGER NOT NULL,
+    nbytes INTEGER NOT NULL, used REAL NOT NULL, pinned INTEGER NOT NULL,
+    inner_ INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX owners ON entries (owner, used);
+CREATE INDEX texts ON entries (fingerprint, owner, tokens) WHERE plain;
+CREATE INDEX parents ON entries (parent);
+CREATE INDEX cheapest ON entries (inner_ DESC, used) WHERE NOT pinned;
+PRAGMA user_version = {_VERSION};
+"""
+_PUT = f"""
+INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
+    max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)),
+    EXISTS (SELECT 1 FROM entries WHERE parent = ?))
+"""
+_DAMAGED = sqlite3.DatabaseError
+
+
+class Index:
+    """The files are the truth; an index that is damaged or of another version begins anew.
+
+    One connection for all threads; a lock is held for microseconds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._connection = _opened(path)
+        except _DAMAGED:
+            for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+                path.with_name(name).unlink(missing_ok=True)
+            self._connection = _opened(path)
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        with self._changing() as connection:
+            for entry in entries:
+                connection.execute(_PUT, (*_row(entry), entry.key, entry.key))
+                connection.execute(
+                    "UPDATE entries SET inner_ = 1 WHERE key = ? AND NOT inner_", (entry.parent,)
+                )
+
+    def delete(self, keys: Iterable[Key]) -> None:
+        with self._changing() as connection:
+            connection.executemany("DELETE FROM entries WHERE key = ?", ((k,) for k in keys))
+
+    def touch(self, keys: Iterable[Key]) -> None:
+        now = time.time()
+        with self._changing() as connection:
+            rows = ((now, key) for key in keys)
+            connection.executemany("UPDATE entries SET used = ? WHERE key = ?", rows)
+
+    def pin(self, key: Key, pinned: bool) -> None:
+        with self._changing() as connection:
+            connection.execute("UPDATE entries SET pinned = ? WHERE key = ?", (pinned, key))
+
+    def cheapest(self, count: int) -> list[tuple[Key, int]]:
+        """The unpinned entries that go first, with their bytes."""
+        query = (
+            "SELECT key, nbytes FROM entries WHERE NOT pinned ORDER BY inner_ DESC, used LIMIT ?"
+        )
+        return [(key, nbytes) for key, nbytes in self._rows(query, count)]
+
+    def older(self, than: float) -> list[Key]:
+        """The unpinned entries not used since."""
+        return [
+            k for (k,) in self._rows("SELECT key FROM entries WHERE NOT pinned AND used < ?", than)
+        ]
+
+    def sizes(self, keys: Sequence[Key]) -> dict[Key, int]:
+        query = "SELECT nbytes FROM entries WHERE key = ?"
+        return {key: rows[0][0] for key in keys if (rows := self._rows(query, key))}
+
+    def all_sizes(self) -> dict[Key, int]:
+        return dict(self._rows("SELECT key, nbytes FROM entries"))
+
+    def lengths(self, fingerprint: str, owner: str) -> list[int]:
+        query = "SELECT DISTINCT tokens FROM entries WHERE plain AND fingerprint = ? AND owner = ?"
+        return [tokens for (tokens,) in self._rows(query, fingerprint, owner)]
+
+    def entries(self, owner: str) -> list[Entry]:
+        query = f"SELECT {_COLUMNS} FROM entries WHERE owner = ? ORDER BY used DESC"
+        return [_entry(row) for row in self._rows(query, owner)]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _rows(self, query: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            with self._lock:
+                return self._connection.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise HomeError(f"its index cannot be read: {error}") from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, self._connection:
+                yield self._connection
+        except sqlite3.Error as error:
+            raise HomeError(f"its index cannot be written: {error}") from error
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    """Raises DatabaseError for what is damaged or has another layout."""
+    connection = sqlite3.connect(path, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(_SCHEMA)
+        elif version != _VERSION or connection.execute("PRAGMA quick_check(1)").fetchone() != (
+            "ok",
+        ):
+            raise sqlite3.DatabaseError("another layout, or damaged")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    return (
+        *(entry.key, entry.parent, entry.fingerprint, entry.owner, entry.tokens, entry.turns),
+        *(entry.plain, entry.nbytes, entry.used, entry.pinned),
+    )
+
+
+def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]
+    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned = row
+    whose = Entry(key, parent, fingerprint, owner, tokens, turns, bool(plain))
+    return replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")

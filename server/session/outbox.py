@@ -1,0 +1,81 @@
+"""What the event loop hands to the writer thread, in order, within a budget of bytes."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.engine.snapshot import Snapshot
+from server.session.entry import Entry
+from server.session.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    entry: Entry
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Anything else that is done to every home."""
+
+    do: Callable[[Home], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Reached once everything before it is done."""
+
+    reached: Callable[[], object]
+
+
+class Stop: ...
+
+
+Command = Put | Change | Mark | Stop
+
+
+class Outbox:
+    """Adding never blocks. Over the budget, snapshots that a waiting one continues go first, the
+    oldest first, then the oldest of all: they are left to memory."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget = budget_bytes
+        self._ready = threading.Condition()
+        self._waiting: OrderedDict[int, Command] = OrderedDict()  # by their number, in order
+        self._added = self._nbytes = 0
+        self.dropped = 0  # snapshots, since the start
+
+    def add(self, command: Command) -> None:
+        with self._ready:
+            self._waiting[self._added] = command
+            self._added += 1
+            if isinstance(command, Put):
+                self._nbytes += command.snapshot.nbytes
+                if self._nbytes > self._budget:
+                    self._drop()
+            self._ready.notify()
+
+    def take(self, most: int, timeout_s: float) -> list[Command]:
+        """What waits, in order; nothing if nothing comes within the time."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._waiting, timeout_s)
+            taken = [self._waiting.popitem(last=False)[1] for _ in range(self._count(most))]
+            self._nbytes -= sum(c.snapshot.nbytes for c in taken if isinstance(c, Put))
+        return taken
+
+    def _count(self, most: int) -> int:
+        return min(most, len(self._waiting))
+
+    def _drop(self) -> None:
+        puts = {n: command for n, command in self._waiting.items() if isinstance(command, Put)}
+        continued = {put.entry.parent for put in puts.values()}
+        for number, put in sorted(
+            puts.items(), key=lambda p: (p[1].entry.key not in continued, p[0])
+        ):
+            if self._nbytes <= self._budget:
+                return
+            del self._waiting[number]
+            self._nbytes -= put.snapshot.nbytes
+            self.dropped += 1

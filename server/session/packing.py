@@ -1,0 +1,49 @@
+"""Snapshots to bytes and back: halved where that is wanted, encrypted where there is a key."""
+
+import logging
+
+from server.engine.snapshot import Snapshot
+from server.session import codec
+from server.session.cipher import Cipher, CipherError, is_sealed
+from server.session.codec import ArchiveDtype, CodecError
+from server.session.entry import Entry
+from server.session.keys import Key
+
+log = logging.getLogger(__name__)
+
+
+class Packing:
+    """One form for every home."""
+
+    def __init__(self, dtype: ArchiveDtype = "float32", cipher: Cipher | None = None) -> None:
+        self._dtype, self._cipher = dtype, cipher
+        self._warned = False
+
+    def pack(self, entry: Entry, snapshot: Snapshot) -> bytes:
+        data = codec.encode(entry, snapshot, self._dtype)
+        return self._cipher.seal(entry.key, data) if self._cipher else data
+
+    def unpack(self, key: Key, data: bytes) -> tuple[Entry, Snapshot] | None:
+        """None for what cannot be read, or was kept under another key."""
+        try:
+            entry, snapshot = codec.decode(self._opened(key, data))
+        except (CodecError, CipherError) as error:
+            self._warn(error)
+            return None
+        return (entry, snapshot) if entry.key == key else None
+
+    def describe(self, key: Key, data: bytes) -> Entry:
+        """Raises ValueError."""
+        return codec.describe(self._opened(key, data))
+
+    def _opened(self, key: Key, data: bytes) -> bytes:
+        if self._cipher:
+            return self._cipher.open(key, data)
+        if is_sealed(data):
+            raise CipherError("it is encrypted, and no key is set")
+        return data
+
+    def _warn(self, error: Exception) -> None:
+        level = logging.DEBUG if self._warned else logging.WARNING
+        log.log(level, "a kept conversation cannot be read, and is read again: %s", error)
+        self._warned = True

@@ -1,0 +1,152 @@
+"""Homes that hang: nobody waits for them for long, and what waits for them is bounded."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.session import Archive, Entry, Packing, SessionManager, SnapshotStore
+from server.session.disk import DiskHome
+from server.session.outbox import Command, Mark, Outbox, Put
+from tests.server.session.states import ANN, snapshot
+
+PATIENCE_S = 0.2
+ONE = snapshot(1).nbytes
+
+
+class Hanging(DiskHome):
+    """Writes and reads wait at a gate, which is open at first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        super().__init__(folder, 10**8, describe=Packing().describe)
+
+    def put(self, *args: Any) -> None:
+        self.gate.wait(10)
+        super().put(*args)
+
+    def find(self, *args: Any) -> Any:
+        self.gate.wait(10)
+        return super().find(*args)
+
+
+@asynccontextmanager
+async def hanging(folder: Path, **more: Any) -> AsyncIterator[tuple[SessionManager, Hanging]]:
+    home = Hanging(folder)
+    archive = Archive(lambda: [home], Packing(), patience_s=PATIENCE_S, **more)
+    archive.open()
+    try:
+        yield SessionManager(SnapshotStore(10**8), archive), home
+    finally:
+        home.gate.set()
+        await archive.close()
+
+
+async def seconds(waiting: Any) -> float:
+    began = time.perf_counter()
+    await waiting
+    return time.perf_counter() - began
+
+
+async def test_a_store_that_hangs_is_waited_for_once_and_again_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hanging(tmp_path) as (sessions, home):
+        home.gate.clear()
+        sessions.keep(ANN, b"a" * 32, snapshot(1), None)
+        assert PATIENCE_S <= await seconds(sessions.kept()) < 5
+        sessions.keep(ANN, b"b" * 32, snapshot(2), None)
+        assert await seconds(sessions.kept()) < PATIENCE_S
+        assert (await sessions.resume([b"b" * 32])).tokens == 1
+        home.gate.set()
+        async with asyncio.timeout(5):
+            while home.contents().snapshots < 2:
+                await asyncio.sleep(0.01)
+                await sessions.kept()
+        sessions.keep(ANN, b"c" * 32, snapshot(3), None)
+        await sessions.kept()
+        assert home.contents().snapshots == 3
+    assert [record.message for record in caplog.records] == [
+        "an archive hangs in a write: conversations go on without it"
+    ]
+
+
+async def test_a_read_that_hangs_finds_nothing_and_the_next_one_does_not_wait(
+    tmp_path: Path,
+) -> None:
+    key = b"k" * 32
+    async with hanging(tmp_path) as (sessions, home):
+        sessions.keep(ANN, key, snapshot(1), None)
+        await sessions.kept()
+        sessions._store.delete([key])
+        home.gate.clear()
+        assert PATIENCE_S <= await seconds(sessions.resume([key])) < 5
+        assert await seconds(sessions.resume([key])) < PATIENCE_S
+        home.gate.set()
+        async with asyncio.timeout(5):
+            while (await sessions.resume([key])).tokens == 0:
+                await asyncio.sleep(0.01)
+
+
+async def test_an_application_ends_though_its_store_hangs(tmp_path: Path) -> None:
+    home = Hanging(tmp_path)
+    archive = Archive(lambda: [home], Packing(), patience_s=PATIENCE_S)
+    archive.open()
+    home.gate.clear()
+    archive.put(entry("a"), snapshot(1))
+    assert await seconds(archive.close()) < 5
+    home.gate.set()
+
+
+def entry(name: str, parent: str | None = None) -> Entry:
+    return Entry(name.encode() * 32, parent.encode() * 32 if parent else None, "model", "ann", 1)
+
+
+def put(name: str, parent: str | None = None) -> Put:
+    return Put(entry(name, parent), snapshot(1))
+
+
+def names(commands: list[Command]) -> str:
+    return "".join(c.entry.key.decode()[0] if isinstance(c, Put) else "|" for c in commands)
+
+
+def test_what_waits_is_dropped_inner_snapshots_first() -> None:
+    outbox = Outbox(3 * ONE)
+    for one in (put("x"), put("a"), put("b", "a"), Mark(lambda: None), put("c", "b")):
+        outbox.add(one)
+    assert outbox.dropped == 1
+    outbox.add(put("d", "c"))
+    assert names(outbox.take(64, 0)) == "x|cd"
+    assert outbox.dropped == 2
+    assert outbox.take(64, 0) == []
+
+
+PUTS = st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.sampled_from("abcdef")))
+
+
+@given(PUTS, st.integers(1, 4), st.integers(1, 5))
+def test_no_history_exceeds_the_budget_or_loses_a_newest_one_for_an_inner(
+    history: list[tuple[str, str | None]], room: int, most: int
+) -> None:
+    outbox, waiting = Outbox(room * ONE), 0
+    for name, parent in history:
+        outbox.add(put(name, parent))
+        waiting = min(room, waiting + 1)
+    taken: list[Command] = []
+    while batch := outbox.take(most, 0):
+        assert len(batch) <= most
+        taken += batch
+    assert len(taken) == waiting == len(history) - outbox.dropped
+    assert (
+        not history
+        or names(taken)[-1:] == history[-1][0]
+        or history[-1][0] in {parent for _, parent in history}
+    )

@@ -1,0 +1,106 @@
+"""Snapshots in a real Redis that two servers share."""
+
+import logging
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from server.session import Archive, Packing, SessionManager, SnapshotStore
+from server.session.shared import SharedHome
+from tests.server.session.states import ANN, BOB, same, snapshot
+
+KEY = b"k" * 32
+
+
+@contextmanager
+def redis_at(folder: Path, port: int) -> Iterator[None]:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    assert program, "these tests start a redis-server: apt-get install redis-server"
+    settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen([program, *settings], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def sessions_at(port: int) -> tuple[SessionManager, Archive]:
+    archive = Archive(lambda: [SharedHome(f"redis://127.0.0.1:{port}/0", days=1)], Packing())
+    archive.open()
+    return SessionManager(SnapshotStore(10**8), archive), archive
+
+
+async def test_two_servers_continue_each_others_conversations(tmp_path: Path, port: int) -> None:
+    with redis_at(tmp_path, port):
+        (one, first), (other, second) = sessions_at(port), sessions_at(port)
+        made = snapshot(1, 2)
+        one.keep(ANN, KEY, made, None, turns=1)
+        await one.kept()
+        found = (await other.resume([b"j" * 32, KEY])).snapshot
+        assert found is not None
+        assert same(found, made)
+        other.keep_ids(BOB, snapshot(4, 5), 0)
+        await other.kept()
+        assert await one.resume_ids(ANN, (4, 5, 6)) is None
+        text = await one.resume_ids(BOB, (4, 5, 6))
+        assert text is not None
+        assert text.tokens == 2
+        await first.close()
+        await second.close()
+
+
+async def test_a_snapshot_of_the_shared_store_can_be_listed_pinned_and_deleted(
+    tmp_path: Path, port: int
+) -> None:
+    with redis_at(tmp_path, port):
+        (one, first), (other, second) = sessions_at(port), sessions_at(port)
+        one.keep(ANN, KEY, snapshot(1, 2), None, turns=1)
+        assert await one.pin("ann", KEY, True)
+        (known,) = await other.entries("ann")
+        assert (known.tokens, known.turns, known.pinned, known.tier) == (2, 1, True, "shared")
+        assert await other.delete("ann", [KEY]) == [KEY]
+        assert await second.find([KEY]) is None
+        await first.close()
+        await second.close()
+
+
+async def test_a_lost_store_leaves_memory_and_is_found_again(
+    tmp_path: Path,
+    port: int,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.session.shared._RETRY_S", 0.0)
+    sessions, archive = sessions_at(port)
+    for number in (1, 2):
+        sessions.keep(ANN, bytes([number]) * 32, snapshot(number), None)
+        await sessions.kept()
+        assert (await sessions.resume([bytes([number]) * 32])).tokens == 1
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 1
+    with redis_at(tmp_path, port):
+        sessions.keep(ANN, KEY, snapshot(3), None)
+        await sessions.kept()
+        assert await archive.find([KEY]) is not None
+        ((_, counts),) = archive.places
+        assert counts.writes == 1
+        assert counts.errors >= 2
+        await archive.close()

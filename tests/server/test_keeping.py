@@ -1,0 +1,118 @@
+"""What outlives a server: its data folder, from the start of one to the end of the next."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai import OpenAI
+
+from server.app import App, build
+from server.session import FolderLock
+from tests.server.api.test_files_and_batches import ended, entries, hello, request, run
+from tests.server.api.test_sdk import eventually
+from tests.server.tiny import checkpoint, served, settings
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("model"))
+
+
+@contextmanager
+def client(path: Path, data: Path, **overrides: Any) -> Iterator[tuple[OpenAI, App]]:
+    """One life of a server on this folder."""
+    kept = {"sessions__archive": True, "sessions__data_dir": str(data)}
+    with (
+        served(path, **kept, **overrides) as (url, app),
+        OpenAI(base_url=f"{url}/v1", api_key="key", max_retries=0) as client,
+    ):
+        yield client, app
+
+
+def say(client: OpenAI, *texts: str) -> tuple[str, int]:
+    """The answer to a conversation, and the tokens of it that were cached."""
+    roles = ("user", "assistant")
+    messages = [{"role": roles[n % 2], "content": text} for n, text in enumerate(texts)]
+    said: Any = client.chat.completions.create(
+        model="tiny", messages=messages, temperature=0, max_tokens=8
+    )
+    return said.choices[0].message.content, said.usage.prompt_tokens_details.cached_tokens
+
+
+async def test_an_application_that_never_runs_touches_and_leaves_nothing(
+    path: Path, own_data: Path
+) -> None:
+    threads = set(threading.enumerate())
+    app = build(settings(path, sessions__archive=True))
+    assert set(threading.enumerate()) == threads
+    assert list(own_data.iterdir()) == []
+    async with app.running():
+        assert (own_data / "rwkv-server" / "states").is_dir()
+    FolderLock(own_data / "rwkv-server").release()
+    assert not [t for t in threading.enumerate() if t.name == "archive"]
+
+
+async def test_without_an_archive_the_disk_is_left_alone(path: Path, own_data: Path) -> None:
+    app = build(settings(path))
+    async with app.running():
+        assert not app.context.files.lasts
+    assert list(own_data.iterdir()) == []
+
+
+def test_a_conversation_goes_on_after_a_restart(path: Path, tmp_path: Path) -> None:
+    with client(path, tmp_path) as (first, _):
+        answer, _ = say(first, "Hello")
+        expected = say(first, "Hello", answer, "And now?")
+    with client(path, tmp_path) as (second, _):
+        assert say(second, "Hello", answer, "And now?")[0] == expected[0]
+        assert say(second, "Hello", answer, "Else?")[1] == expected[1] > 0
+
+
+def test_a_batch_goes_on_after_a_restart(path: Path, tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(60)]
+    with client(path, tmp_path, engine__max_slots=1) as (first, _):
+        batch = run(first, *(request(name, hello(max_tokens=60, seed=1)) for name in names))
+        assert eventually(lambda: first.batches.retrieve(batch.id).request_counts.completed > 2)
+        assert first.batches.retrieve(batch.id).status == "in_progress"
+    with client(path, tmp_path) as (second, _):
+        batch = ended(second, batch)
+        assert (batch.status, batch.request_counts.completed) == ("completed", len(names))
+        assert set(entries(second, batch.output_file_id)) == set(names)
+
+
+def test_a_response_is_gone_on_from_after_a_restart(path: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"model": "tiny", "temperature": 0, "max_output_tokens": 16}
+    with client(path, tmp_path) as (first, _):
+        before = first.responses.create(input="Hello", **asked)
+        expected = first.responses.create(input="On", previous_response_id=before.id, **asked)
+    with client(path, tmp_path) as (second, _):
+        assert second.responses.retrieve(before.id).output == before.output
+        again = second.responses.create(input="On", previous_response_id=before.id, **asked)
+        assert again.output_text == expected.output_text
+        assert again.usage.input_tokens == expected.usage.input_tokens
+        assert again.usage.input_tokens_details.cached_tokens > before.usage.input_tokens
+
+
+def test_a_second_server_on_the_folder_does_without(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client(path, tmp_path) as (first, one):
+        with client(path, tmp_path) as (second, other):
+            assert say(first, "Hello") == say(second, "Hello")
+            assert (one.context.files.lasts, other.context.files.lasts) == (True, False)
+        assert say(first, "Hello", "Hi", "Well?")[0]
+    warned = [r.message for r in caplog.records if r.levelno == logging.WARNING]
+    assert "nothing will be kept on disk: the data folder is in use by another server" in warned
+
+
+def test_files_and_documents_are_not_kept_where_states_are_encrypted(
+    path: Path, tmp_path: Path
+) -> None:
+    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (_, app):
+        assert not app.context.files.lasts
+        assert (tmp_path / "states").is_dir()
+    assert {p.name for p in tmp_path.iterdir()} == {"lock", "states", "new", "index.sqlite3"}
