@@ -19,7 +19,7 @@ from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, busy
-from server.session import SessionManager
+from server.session import SessionManager, salted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ class CompletionRequest:
     echo: bool = False
     constraint: Constraint | None = None
     priority: int = 0
+    salt: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose states can be resumed."""
+        return salted(self.caller, self.salt)
 
     @property
     def scores_prompts(self) -> bool:
@@ -94,7 +100,7 @@ class CompletionService:
                 prompt,
                 range(number * request.choices, (number + 1) * request.choices),
                 token_bytes=self._tokenizer.token_bytes,
-                keep=partial(self._sessions.keep_ids, (self._fingerprint, request.caller)),
+                keep=partial(self._sessions.keep_ids, (self._fingerprint, request.owner)),
                 echo=request.echo,
                 scored=request.scores_prompts,
             )
@@ -146,7 +152,7 @@ class CompletionService:
     def _resumed(self, request: CompletionRequest, ids: tuple[int, ...], text: str) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
-            kept = self._sessions.resume_ids((self._fingerprint, request.caller), ids)
+            kept = self._sessions.resume_ids((self._fingerprint, request.owner), ids)
         return Continued(ids, text, kept or self._beginning)
 
     def _encode(self, text: str, param: str) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """Conversations over snapshots: which state a conversation can be continued from."""
 
 from server.session.ids import Owner
-from server.session.keys import Key, conversation_key, extend, prompt_key
+from server.session.keys import Key, conversation_key, extend, prompt_key, salted
 from server.session.manager import Resumption, SessionManager
 from server.session.store import SnapshotStore
 
@@ -14,4 +14,5 @@ __all__ = [
     "conversation_key",
     "extend",
     "prompt_key",
+    "salted",
 ]

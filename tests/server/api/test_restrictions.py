@@ -181,3 +181,18 @@ def test_ids_that_are_all_bad_words_are_refused(client: Client, path: str) -> No
     (a,) = client.tokenize(prompt="a")
     response = client.post(path, allowed_token_ids=[a], bad_words=["a"])
     assert response.json()["error"]["param"] == "allowed_token_ids"
+
+
+@paths
+def test_a_salt_keeps_states_apart(client: Client, path: str) -> None:
+    def cached(**fields: Any) -> int:
+        usage = client.post(path, **fields).json()["usage"]
+        found: int = usage["prompt_tokens_details"]["cached_tokens"]
+        return found
+
+    text = "Something that nobody else here says."
+    said = {"messages": [{"role": "user", "content": text}]} if path == CHAT else {"prompt": text}
+    assert [cached(**said, cache_salt="a") > 0 for _ in range(2)] == [False, True]
+    assert cached(**said, cache_salt="b") == 0
+    assert cached(**said) == 0
+    assert client.post(path, **said, cache_salt="").status_code == 400
