@@ -76,7 +76,8 @@ class Allowances:
         most = self._limits.concurrent
         if most and not inside and self._running.get(caller, 0) >= most:
             return Refused(f"{most} requests of this key are under way already", 1.0)
-        now, own = self._clock(), self._own(caller)
+        own = self._own(caller)  # before the clock: a bucket that begins later lacks a little
+        now = self._clock()
         for kind, bucket in own.items():
             wanted = max(1.0, bucket.limit / 2 if inside else 1.0)
             wait_s = bucket.wait_s(wanted, now)

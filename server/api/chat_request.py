@@ -73,7 +73,6 @@ class RefusedFields(Wire):
     moderation: Annotated[Any, Refused()] = None
     continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
     echo: Annotated[Any, Refused(neutral=(False,))] = None
-    cache_salt: Annotated[Any, Refused()] = None
 
 
 class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):

@@ -57,6 +57,7 @@ def turn_request(
         token_ids=bool(body.return_token_ids),
         constraint=asked_constraint(body),
         priority=priority,
+        salt=body.cache_salt or "",
     )
 
 

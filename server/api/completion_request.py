@@ -46,7 +46,6 @@ class RefusedCompletionFields(Wire):
     prompt_embeds: Annotated[Any, Refused()] = None
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
     use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
-    cache_salt: Annotated[Any, Refused()] = None
 
 
 class CompletionBody(
@@ -80,4 +79,5 @@ def completion_request(
         echo=bool(body.echo),
         constraint=asked_constraint(body),
         priority=priority,
+        salt=body.cache_salt or "",
     )

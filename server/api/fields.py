@@ -35,7 +35,7 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
 Signed64 = Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)]
-StopString = Annotated[str, Field(min_length=1, max_length=256)]
+ShortString = Annotated[str, Field(min_length=1, max_length=256)]
 # One fault is enough: millions of them in one body would cost minutes and gigabytes to collect.
 ListOf = Annotated[list[Item], Field(fail_fast=True)]
 

@@ -1,7 +1,8 @@
 """What each key may use, told in OpenAI's `x-ratelimit-…` headers and refused with a 429."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,13 +10,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.errors import Refusal, failure
 from server.limits import Allowances, Refused
 
-# Addresses that compute nothing by themselves.
-_FREE = ("/v1/files", "/v1/batches")
+# Addresses that compute something.
+_COMPUTING = frozenset(
+    f"/v1/{name}"
+    for name in ("chat/completions", "completions", "responses", "messages", "embeddings")
+)
 HEADERS = tuple(
     f"x-ratelimit-{what}-{kind}"
     for kind in ("requests", "tokens")
     for what in ("limit", "remaining", "reset")
 )
+
+
+@dataclass(slots=True)
+class Place:
+    """A request's, among those of its key that are under way.
+
+    kept: by what goes on behind the request, and calls `leave` at its own end.
+    """
+
+    leave: Callable[[], None]
+    kept: bool = False
 
 
 class RateLimits:
@@ -40,11 +55,13 @@ class RateLimits:
                 MutableHeaders(scope=message).update(self._headers(caller))
             await send(message)
 
+        place = Place(lambda: None if inside else self._allowances.leave(caller))
+        state["place"] = place
         try:
             await self._app(scope, receive, send_with_levels)
         finally:
-            if not inside:
-                self._allowances.leave(caller)
+            if not place.kept:
+                place.leave()
 
     def _refusal(self, caller: str, refused: Refused) -> ASGIApp:
         wait_s = max(1, math.ceil(refused.wait_s))
@@ -63,10 +80,7 @@ class RateLimits:
 
 
 def _computes(scope: Scope) -> bool:
-    if scope["type"] != "http" or scope["method"] != "POST":
-        return False
-    path: str = scope["path"]
-    return path.startswith("/v1/") and not path.startswith(_FREE)
+    return scope["type"] == "http" and scope["method"] == "POST" and scope["path"] in _COMPUTING
 
 
 def duration(seconds: float) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from server.api.fields import AtMost, ListOf, Penalty, Signed64, StopString, Unit, Whole, Wire
+from server.api.fields import AtMost, ListOf, Penalty, ShortString, Signed64, Unit, Whole, Wire
 from server.chat.types import SamplingOptions
 from server.errors import InvalidRequest
 
@@ -25,7 +25,7 @@ class SamplingFields(Wire):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[Whole, Field(ge=1, le=128)] | None = None
-    stop: StopString | Annotated[ListOf[StopString], Field(max_length=16)] | None = None
+    stop: ShortString | Annotated[ListOf[ShortString], Field(max_length=16)] | None = None
     stop_token_ids: Annotated[ListOf[Whole], Field(max_length=128)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Unit | None = None
@@ -43,9 +43,10 @@ class SamplingFields(Wire):
     seed: Signed64 | None = None
     min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
     ignore_eos: bool | None = None
-    bad_words: Annotated[ListOf[StopString], Field(max_length=128)] | None = None
+    bad_words: Annotated[ListOf[ShortString], Field(max_length=128)] | None = None
     allowed_token_ids: Annotated[ListOf[Whole], Field(min_length=1, max_length=2**17)] | None = None
     return_token_ids: bool | None = None
+    cache_salt: ShortString | None = None
 
     @property
     def wants_usage(self) -> bool:

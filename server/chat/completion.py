@@ -19,7 +19,7 @@ from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, busy
-from server.session import SessionManager
+from server.session import SessionManager, salted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,12 @@ class CompletionRequest:
     echo: bool = False
     constraint: Constraint | None = None
     priority: int = 0
+    salt: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose states can be resumed."""
+        return salted(self.caller, self.salt)
 
     @property
     def scores_prompts(self) -> bool:
@@ -92,7 +98,7 @@ class CompletionService:
         prompts: Sequence[Continued],
         streams: Sequence[EventStream],
     ) -> Completion:
-        owner = self._fingerprint, request.caller
+        owner = self._fingerprint, request.owner
         texts = [
             Continuing(
                 stream,
@@ -156,7 +162,7 @@ class CompletionService:
     ) -> Continued:
         kept = None
         if not request.scores_prompts:  # which every token of the prompt has to pass for
-            kept = await self._sessions.resume_ids((self._fingerprint, request.caller), ids)
+            kept = await self._sessions.resume_ids((self._fingerprint, request.owner), ids)
         return Continued(ids, text, kept or self._beginning)
 
     def _encode(self, text: str, param: str) -> tuple[int, ...]:

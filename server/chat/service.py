@@ -155,7 +155,7 @@ class ChatService:
     async def _prepared(self, request: TurnRequest, reading: ExitStack) -> _Ready:
         """Until `reading` ends, others wait for the boundaries of this prompt."""
         tools = _toolbox(request)
-        layout = self.model.lay_out(request.caller, request.messages, request.thinking, tools)
+        layout = self.model.lay_out(request.owner, request.messages, request.thinking, tools)
         grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
@@ -231,7 +231,7 @@ class ChatService:
         """
         try:
             told = (*request.messages, answer)
-            history = self.model.lay_out(request.caller, told, toolbox=_toolbox(request)).history
+            history = self.model.lay_out(request.owner, told, toolbox=_toolbox(request)).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from server.chat.tokens import TextToken
 from server.engine.messages import FinishReason
+from server.session import salted
 
 Role = Literal["system", "user", "assistant", "tool"]
 # How much an answer is to be thought about; "on" is as much as the model likes.
@@ -102,7 +103,8 @@ class TurnRequest:
     ignore_eos: neither the id that ends a text nor the template's stops end the answer.
     token_ids: those of the prompt and of the answers are wanted.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
-    None reports nothing. priority: a lower number comes first; see Place.
+    None reports nothing. priority: a lower number comes first; see Place. salt: keeps the states of
+    a caller apart.
     """
 
     caller: str
@@ -121,6 +123,12 @@ class TurnRequest:
     token_ids: bool = False
     constraint: Constraint | None = None
     priority: int = 0
+    salt: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Whose states can be resumed."""
+        return salted(self.caller, self.salt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from server.engine.messages import (
     BoundaryReached,
     Event,
     Failed,
+    FinishReason,
     PromptScored,
     Submit,
     TokenSampled,
@@ -288,6 +289,10 @@ class Engine:
         assert sequence.logits is not None
         mask = sequence.matcher.mask() if sequence.matcher is not None else None
         token = sequence.sampler.sample(sequence.logits, mask)
+        if token is None:  # whole without a form, else the beginning of what it had to be
+            reason: FinishReason = "stop" if mask is None else "length"
+            self._end(sequence, Ending(reason, sequence.watcher.close()))
+            return
         logprob = score_sampled(sequence, token, self._forbidden)
         sequence.sampled += 1
         if token in sequence.submit.stop_ids:

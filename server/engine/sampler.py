@@ -29,19 +29,21 @@ class Sampler:
         self._random = random.Random(str(sampling.seed))  # of an int it drops the sign
         self._restrictions = Restrictions(sampling, stop_ids)
 
-    def sample(self, logits: Tensor, mask: Mask | None = None) -> int:
+    def sample(self, logits: Tensor, mask: Mask | None = None) -> int | None:
         """Choose from float32 logits [V] on the host, which are left as they are.
 
         mask: see Chooser.choose; what it alone leaves may stop the answer before `min_tokens`.
+        None where nothing may be said. Raises ValueError for logits that are not finite.
         """
         restrictions, drawn = self._restrictions, self._random.random()
         mask = restrictions.mask(mask, len(logits))
         token = self._chooser.choose(logits, mask, restrictions.banned(), drawn)
         if token is None and restrictions.holds_stops:
             token = self._chooser.choose(logits, mask, restrictions.banned(stops=False), drawn)
-        if token is None:
-            raise ValueError("the logits are not finite, or every id is forbidden")
-        restrictions.push(token)
+        if token is not None:
+            restrictions.push(token)
+        elif not bool(logits.max().isfinite()):  # the largest is NaN where any is
+            raise ValueError("the logits are not finite")
         return token
 
 

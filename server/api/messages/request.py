@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.api.fields import Count, ListOf, Refused, StopString, Unit, Whole, Wire
+from server.api.fields import Count, ListOf, Refused, ShortString, Unit, Whole, Wire
 from server.api.tool_fields import ToolName
 
 
@@ -123,7 +123,7 @@ class HonouredMessagesFields(CountTokensBody):
 
     max_tokens: Count
     stream: bool | None = None
-    stop_sequences: Annotated[ListOf[StopString], Field(max_length=16)] | None = None
+    stop_sequences: Annotated[ListOf[ShortString], Field(max_length=16)] | None = None
     temperature: Unit | None = None
     top_p: Unit | None = None
     top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -27,13 +28,34 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/messages", route_class=JsonRoute, tags=["messages"])
 
 
+class AnthropicErrorDetail(BaseModel):
+    """What went wrong."""
+
+    type: str
+    message: str
+
+
+class AnthropicErrorBody(BaseModel):
+    """The body of every answer that is not a success, as server.api.dialects makes it."""
+
+    type: Literal["error"]
+    error: AnthropicErrorDetail
+    request_id: str | None
+
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": AnthropicErrorBody},
+    "5XX": {"model": AnthropicErrorBody},
+}
+
+
 class TokensCount(BaseModel):
     """What a message would cost to read."""
 
     input_tokens: int
 
 
-@router.post("", response_model=AnthropicAnswer, responses=STREAMED)
+@router.post("", response_model=AnthropicAnswer, responses=STREAMED | _ERRORS)
 async def create_message(body: MessagesBody, request: Request, context: Served) -> Response:
     """Answers a conversation."""
     service = await find_service(context, body.model)
@@ -77,7 +99,7 @@ async def _frames(
     yield named_frame(anthropic_error(broken.status, broken.detail.message, request.scope))
 
 
-@router.post("/count_tokens")
+@router.post("/count_tokens", responses=_ERRORS)
 async def count_message_tokens(
     body: CountTokensBody, request: Request, context: Served
 ) -> TokensCount:

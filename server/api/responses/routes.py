@@ -13,6 +13,7 @@ from server.api.answers import STREAMED, answer_stream, answer_whole, find_servi
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
+from server.api.limits import Place
 from server.api.priority import priority_of
 from server.api.responses.answer import Response, as_lost, begun_response
 from server.api.responses.kept import Writing
@@ -97,13 +98,18 @@ async def _run(
     end = limited(request, writing.turn, context.request_timeout_s)
     writing.keep()
     id = writing.writer.response.id
+    place: Place = request.state.place
 
     async def work() -> None:
-        await writing.run(run)
-        end()
+        try:
+            await writing.run(run)
+        finally:
+            end()
+            place.leave()
         if streamed:
             writing.stored.put("response.events", id, {"events": run.events})
 
+    place.kept = True
     context.runs.begin(writing.stored.owner, id, run, work())
     if streamed:
         return EventStream(_frames(run.follow(0)), on_end=lambda: None)

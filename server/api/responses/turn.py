@@ -87,6 +87,7 @@ def turn_request(body: ResponseBody, asked: Asked, caller: str, model: ServedMod
         sampling=sampling_options(body, vocab_size),
         ignore_eos=bool(body.ignore_eos),
         logprobs=body.likelihoods,
+        salt=body.cache_salt or "",
     )
 
 

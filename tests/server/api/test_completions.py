@@ -33,7 +33,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serving(path: Path) -> Iterator[tuple[str, App]]:
     sizes = {"engine__max_slots": 4, "engine__max_queue": 4}
-    with served(path, server__api_keys=KEYS, **sizes) as both:
+    with served(path, model__dtype="float32", server__api_keys=KEYS, **sizes) as both:
         yield both
 
 

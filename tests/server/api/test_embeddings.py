@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def serving(path: Path) -> Iterator[tuple[str, App]]:
-    with served(path, engine__max_slots=2, engine__max_queue=1) as both:
+    with served(path, model__dtype="float32", engine__max_slots=2, engine__max_queue=1) as both:
         yield both
 
 

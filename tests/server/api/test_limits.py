@@ -61,6 +61,27 @@ def test_a_key_has_so_many_requests_under_way(
     assert ask(client).choices
 
 
+@limited(max_concurrent_per_key=1)
+def test_a_response_in_the_background_is_under_way_until_it_ends(clients: list[OpenAI]) -> None:
+    client, _ = clients
+    endless = {"max_output_tokens": 1_000_000, "logit_bias": {"0": -100}}
+    going = client.responses.create(model="tiny", input="Hi", background=True, extra_body=endless)
+    refusal(client)
+    client.responses.cancel(going.id)
+    assert ask(client).choices
+
+
+@limited(requests_per_minute_per_key=1)
+def test_what_computes_nothing_is_not_counted(clients: list[OpenAI]) -> None:
+    client, _ = clients
+    for _ in range(2):
+        begun = client.conversations.create()
+        client.conversations.update(begun.id, metadata={"a": "b"})
+        client.responses.input_tokens.count(model="tiny", input="Hi")
+    assert ask(client).choices
+    refusal(client)
+
+
 @limited(requests_per_minute_per_key=2)
 def test_a_key_has_so_many_requests_in_a_minute(clients: list[OpenAI]) -> None:
     client, other = clients

@@ -102,6 +102,22 @@ def test_where_nothing_but_a_stop_is_left_min_tokens_give_way(client: Client, pa
 
 
 @paths
+def test_an_answer_that_may_not_go_on_ends(client: Client, path: str) -> None:
+    (a,) = client.tokenize(prompt="a")
+    found = client.ask(path, allowed_token_ids=[a], bad_words=["aa"])
+    assert (found["token_ids"], found["finish_reason"]) == ([a], "stop")
+
+
+@paths
+def test_one_that_may_not_become_what_it_has_to_be_is_cut(client: Client, path: str) -> None:
+    (a,) = client.tokenize(prompt="a")
+    found = client.ask(path, allowed_token_ids=[a], guided_choice=["ab"])
+    assert (found["token_ids"], found["finish_reason"]) == ([a], "length")
+    found = client.ask(path, allowed_token_ids=[a], guided_choice=["b"])
+    assert (found["token_ids"], found["finish_reason"]) == ([], "length")
+
+
+@paths
 def test_the_smallest_typical_p_leaves_nothing_to_chance(client: Client, path: str) -> None:
     fields = {"temperature": 2, "min_p": 0, "top_p": 1}
     free = [client.ask(path, **fields, seed=seed)["token_ids"] for seed in (1, 2)]
@@ -165,3 +181,18 @@ def test_ids_that_are_all_bad_words_are_refused(client: Client, path: str) -> No
     (a,) = client.tokenize(prompt="a")
     response = client.post(path, allowed_token_ids=[a], bad_words=["a"])
     assert response.json()["error"]["param"] == "allowed_token_ids"
+
+
+@paths
+def test_a_salt_keeps_states_apart(client: Client, path: str) -> None:
+    def cached(**fields: Any) -> int:
+        usage = client.post(path, **fields).json()["usage"]
+        found: int = usage["prompt_tokens_details"]["cached_tokens"]
+        return found
+
+    text = "Something that nobody else here says."
+    said = {"messages": [{"role": "user", "content": text}]} if path == CHAT else {"prompt": text}
+    assert [cached(**said, cache_salt="a") > 0 for _ in range(2)] == [False, True]
+    assert cached(**said, cache_salt="b") == 0
+    assert cached(**said) == 0
+    assert client.post(path, **said, cache_salt="").status_code == 400

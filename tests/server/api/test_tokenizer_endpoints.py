@@ -38,7 +38,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(path: Path) -> Iterator[httpx.Client]:
-    with served(path) as (url, _), httpx.Client(base_url=url) as client:
+    with served(path, model__dtype="float32") as (url, _), httpx.Client(base_url=url) as client:
         yield client
 
 
