@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.gosling.network import Network, Sizes
@@ -80,6 +80,11 @@ def export(network: Network, progress: Progress, path: Path) -> None:
     }
     metadata = {"format": "pt", "architecture": "rwkv7", "tokens_seen": str(progress.tokens)}
     _write(path, tensors, metadata)
+
+
+def begin(network: Network, path: Path) -> None:
+    """Gives the network the weights of an exported model of the same sizes."""
+    network.load_state_dict(load_file(path))
 
 
 def _write(target: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

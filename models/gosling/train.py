@@ -5,17 +5,19 @@ tokenizer.json, train.jsonl (one JSON object a line: progress, and now and then 
 ability), the last two checkpoints, and at the end model.safetensors. Interrupt it (Ctrl-C or
 SIGTERM) at any time; `--resume` goes on from the newest checkpoint. While the learning rate is
 constant, `--resume --decay-minutes D` ends the run in D minutes from there; `--decay-from R`
-lowers the rate to R of the base at once.
+lowers the rate to R of the base at once. `--begin DIR --peak R` trains a finished model further,
+with its tokenizer, at no more than R of the base rate.
 """
 
 import argparse
 import ctypes
 import logging
 import random
+import shutil
 import signal
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,7 +25,14 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from models.gosling.batches import Batches
-from models.gosling.checkpoint import Checkpoint, Progress, checkpoints, export, load_checkpoint
+from models.gosling.checkpoint import (
+    Checkpoint,
+    Progress,
+    begin,
+    checkpoints,
+    export,
+    load_checkpoint,
+)
 from models.gosling.dialogues import Split, dialogue
 from models.gosling.initial import initialise
 from models.gosling.loop import Loop, Setting
@@ -52,9 +61,11 @@ class Plan:
     rows: int
     length: int
     compiled: bool
+    peak: float
     save_seconds: float
     probe_seconds: float
     checkpoint: Path | None
+    begin: Path | None
     port: int
 
 
@@ -66,7 +77,7 @@ def main() -> None:
     if options.export:
         _export_newest(out)
         return
-    _ensure_tokenizer(out / "tokenizer.json", options.seed)
+    _ensure_tokenizer(out / "tokenizer.json", options)
     plan = _plan(options)
     log.info("%s", plan)
     _run(plan)
@@ -82,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     end.add_argument("--decay-minutes", type=float, help="end the run, decaying from now on")
     add("--decay-from", type=float, default=1.0, help="the rate --decay-minutes starts at, 0..1")
     add("--decay-share", type=float, default=0.25, help="share of the run that decays")
+    add("--peak", type=float, default=1.0, help="all rates are multiplied by it")
     add("--resume", action="store_true", help="go on from the newest checkpoint")
+    add("--begin", type=Path, help="folder of the finished model a new run begins with")
     add("--export", action="store_true", help="only write the model of the newest checkpoint")
     add("--processes", type=int, default=2)
     add("--rows", type=int, default=1, help="rows of a batch, per process")
@@ -96,11 +109,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _ensure_tokenizer(path: Path, seed: int) -> None:
+def _ensure_tokenizer(path: Path, options: argparse.Namespace) -> None:
     if path.exists():
         return
+    if options.begin:
+        shutil.copyfile(options.begin / path.name, path)
+        return
     log.info("training a tokenizer on %d dialogues", TOKENIZER_DIALOGUES)
-    rng = random.Random(f"{seed}/tokenizer")
+    rng = random.Random(f"{options.seed}/tokenizer")
     texts = (segment.text for _ in range(TOKENIZER_DIALOGUES) for segment in _source(rng))
     save_tokenizer(train_tokenizer(texts), path)
 
@@ -123,9 +139,11 @@ def _plan(options: argparse.Namespace) -> Plan:
         rows=options.rows,
         length=options.length,
         compiled=not options.eager,
+        peak=options.peak,
         save_seconds=60 * options.save_minutes,
         probe_seconds=60 * options.probe_minutes,
         checkpoint=newest[0] if newest else None,
+        begin=options.begin,
         port=_free_port(),
     )
 
@@ -192,8 +210,13 @@ def _loop(rank: int, plan: Plan) -> Loop:
     tokenizer = load_tokenizer(plan.out / "tokenizer.json")
     network = Network(plan.sizes)
     initialise(network, plan.seed)
+    if plan.begin:
+        begin(network, plan.begin / "model.safetensors")
     network.to(device)
-    optimizer = Optimizer(network, Rates())
+    rates = Rates()
+    optimizer = Optimizer(
+        network, replace(rates, muon=plan.peak * rates.muon, adam=plan.peak * rates.adam)
+    )
     progress = Progress()
     if plan.checkpoint:
         checkpoint = load_checkpoint(plan.checkpoint)

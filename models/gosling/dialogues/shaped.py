@@ -11,12 +11,19 @@ from models.gosling.dialogues.vocabulary import entries
 from models.gosling.dialogues.wording import article, joined, upper_first
 
 ABILITY = "json"
+
+
+def colour(d: Draw) -> str:
+    """One of the list, or any word: a model that only met the list completes what it knows."""
+    return values.word(d) if d.chance(0.3) else values.listed(d, "colours")
+
+
 MAKERS: dict[str, Callable[[Draw], str | int]] = {
     "age": lambda d: d.between(3, 99),
     "town": values.town,
     "job": lambda d: values.listed(d, "jobs"),
     "pet": lambda d: d.pick(entries("animals")),
-    "colour": lambda d: values.listed(d, "colours"),
+    "colour": colour,
 }
 
 

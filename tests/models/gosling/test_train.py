@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from models import loader
 from models.backends import select
 from models.gosling.batches import Batches, encode
-from models.gosling.checkpoint import Progress, checkpoints, export, load_checkpoint
+from models.gosling.checkpoint import Progress, begin, checkpoints, export, load_checkpoint
 from models.gosling.initial import initialise
 from models.gosling.loop import Loop, Setting
 from models.gosling.network import Network, Sizes
@@ -146,6 +146,14 @@ def test_the_exported_model_computes_what_was_trained(tmp_path: Path) -> None:
     ours = trained(tokens.unsqueeze(0), keep)[0, -1]
     theirs = served.forward(tokens, [40], served.new_state(1))[0]
     assert (ours - theirs).abs().max() < 0.02 * theirs.abs().max()  # bf16 products
+
+
+def test_a_run_can_begin_with_an_exported_model(tmp_path: Path) -> None:
+    trained, other = lively(), network(seed=2)
+    export(trained, Progress(), tmp_path / "model.safetensors")
+    begin(other, tmp_path / "model.safetensors")
+    rounded = {name: p.bfloat16().float() for name, p in trained.named_parameters()}
+    assert all(torch.equal(p, rounded[name]) for name, p in other.named_parameters())
 
 
 def test_a_packed_document_is_computed_as_if_alone() -> None:
