@@ -1,6 +1,7 @@
 """Native models of random weights, and the slow twins that compute with the very same numbers."""
 
 import ctypes
+import re
 from collections.abc import Sequence
 
 import torch
@@ -16,6 +17,7 @@ from models.rwkv5 import Rwkv5
 from models.rwkv6 import Rwkv6
 from models.rwkv7 import Rwkv7
 from tests.checkpoints import Sizes, random_rwkv
+from tests.models.native.rounding import LEVELS, Rounding
 
 NETWORKS: dict[str, type[Network]] = {
     "4": Rwkv4,
@@ -27,6 +29,7 @@ NETWORKS: dict[str, type[Network]] = {
 }
 GENERATIONS = tuple(NETWORKS)
 DTYPES = (torch.bfloat16, torch.int8, torch.qint8, torch.quint4x2)
+LOW_RANK = re.compile(r"att\.([wavg][12]|time_(maa|decay)_w[12])$")
 USUAL = Sizes()
 TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7))
 
@@ -43,45 +46,48 @@ def native(
     return NativeModel(detect(tensors), tensors.items(), dtype, threads)
 
 
-def twin(generation: str, sizes: Sizes = USUAL, dtype: torch.dtype = torch.bfloat16) -> Network:
-    """In float32, with the weights that a native model of this format has."""
+def twin(
+    generation: str,
+    sizes: Sizes = USUAL,
+    dtype: torch.dtype = torch.bfloat16,
+    isa: str = "portable",
+) -> Network:
+    """With the weights that a native model of this format has, and its rounding of activations."""
     tensors = tensors_of(generation, sizes)
     spec, network = detect(tensors), NETWORKS[generation]
-    if dtype in {torch.int8, torch.qint8}:
-        tensors = {name: as_int8(name, tensor) for name, tensor in tensors.items()}
-    if dtype == torch.quint4x2:
-        model = native(generation, sizes, dtype)
+    if dtype != torch.bfloat16:
+        model = native(generation, sizes, dtype)  # which owns the memory
         blobs = model.packed(tensors)
-        tensors = {n: unpacked(blobs[n], n, t) for n, t in tensors.items() if n in blobs}
-    return network(spec, {name: network.prepared(name, tensors) for name in tensors})
+        tensors = {n: unpacked(blobs[n], n, t, dtype) for n, t in tensors.items() if n in blobs}
+    prepared = {name: network.prepared(name, tensors) for name in tensors}
+    half = 0 if isa == "avx512" else None
+    for name, tensor in prepared.items():
+        if is_matrix(name, tensor):
+            prepared[name] = Rounding.of(tensor, LEVELS.get(dtype, half))
+        elif LOW_RANK.search(name):
+            prepared[name] = Rounding.of(tensor, half)
+    return network(spec, prepared)
 
 
-def as_int8(name: str, tensor: Tensor) -> Tensor:
-    """A matrix of [outputs,inputs] rounded to 8 bits with a bf16 scale for 64 inputs of a row."""
-    if tensor.dim() != 2 or not name.endswith(".weight") or name == "emb.weight":
-        return tensor
-    inputs = tensor.shape[1]
-    groups = torch.nn.functional.pad(tensor, (0, -inputs % 64)).unflatten(1, (-1, 64))
-    most = groups.abs().amax(-1, keepdim=True)
-    scale = (most / 127 * 1.002).bfloat16().float()
-    rounded = (groups / scale.clamp(min=1e-30)).round().clamp(-127, 127) * scale
-    return rounded.flatten(1)[:, :inputs].contiguous()
+def is_matrix(name: str, tensor: Tensor) -> bool:
+    return tensor.dim() == 2 and name.endswith(".weight") and name != "emb.weight"
 
 
-def unpacked(blob: Blob, name: str, tensor: Tensor) -> Tensor:
-    """The values of a matrix of an int4 model, from memory as src/model.hpp lays it out."""
-    if tensor.dim() != 2 or not name.endswith(".weight") or name == "emb.weight":
+def unpacked(blob: Blob, name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The values of a matrix of an integer model, from memory as src/model.hpp lays it out."""
+    if not is_matrix(name, tensor):
         return tensor
     raw = torch.frombuffer(bytearray(ctypes.string_at(blob.address, blob.size)), dtype=torch.uint8)
-    (rows, inputs), group = tensor.shape, 64 if name == "head.weight" else 32
+    are_nibbles = dtype == torch.quint4x2 and name != "head.weight"
+    (rows, inputs), group = tensor.shape, 32 if are_nibbles else 64
     units, depth = -(-rows // 32), -(-inputs // 64) * 64
     stored = raw[: -(units * depth // group * 32 * 2)]
     scales = raw[len(stored) :].view(torch.bfloat16).float().view(units, -1, 32)
-    if name == "head.weight":
-        values = stored.view(units, -1, 32, 4).float() - 128
-    else:
+    if are_nibbles:
         both = torch.stack((stored & 15, stored >> 4)).view(2, units, -1, 32, 4)
         values = both.permute(1, 2, 0, 3, 4).flatten(1, 2).float() - 8
+    else:
+        values = stored.view(units, -1, 32, 4).float() - 128
     whole = values.transpose(1, 2).reshape(units, 32, -1, group) * scales.mT.unsqueeze(-1)
     return whole.reshape(units * 32, -1)[:rows, :inputs].contiguous()
 
