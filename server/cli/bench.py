@@ -123,7 +123,9 @@ def quality(
     device: options.Device = "auto",
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help="Number format; may be given several times (default: all but int8)."),
+        typer.Option(
+            help="Number format; may be given several times (default: float32, bf16 and fp16)."
+        ),
     ] = None,
     threads: Threads = 0,
     tokens: Annotated[int, typer.Option(min=2, help="Most tokens of the text to use.")] = 4096,
