@@ -123,6 +123,7 @@ class Index:
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Raises DatabaseError for what is damaged or has another layout."""
+    path.touch(mode=0o600)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
