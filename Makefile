@@ -47,8 +47,9 @@ test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.develop $(VENV)/.native ## Kill a server a hundred times, and see what is left
-	SOAK_KILLS=100 SOAK_TURNS=30 $(BIN)/python -m pytest tests/server/test_kills.py \
+soak: $(VENV)/.develop $(VENV)/.native ## Kill a server, and leave it, many times; see what is left
+	SOAK_KILLS=100 SOAK_TURNS=30 DISCONNECTS=10000 $(BIN)/python -m pytest \
+		tests/server/test_kills.py tests/server/test_disconnects.py \
 		-o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: fuzz
