@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from server.chat.tokens import TextToken
 from server.engine.messages import FinishReason
-from server.session import salted
 
 Role = Literal["system", "user", "assistant", "tool"]
 # How much an answer is to be thought about; "on" is as much as the model likes.
@@ -93,6 +92,11 @@ class SamplingOptions:
     min_tokens: int = 0
     bad_words: tuple[str, ...] = ()
     allowed_ids: tuple[int, ...] | None = None
+
+
+def salted(caller: str, salt: str) -> str:
+    """The caller whose states these are, where a caller keeps some apart by a salt."""
+    return f"{caller}\0{salt}" if salt else caller
 
 
 @dataclass(frozen=True, slots=True)

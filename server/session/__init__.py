@@ -5,7 +5,7 @@ from server.session.cipher import Cipher, CipherError
 from server.session.disk import DiskHome
 from server.session.entry import Entry, Owner, owner_name
 from server.session.home import Home, HomeError
-from server.session.keys import Key, conversation_key, extend, prompt_key, salted
+from server.session.keys import Key, conversation_key, extend, prompt_key
 from server.session.lock import FolderLock
 from server.session.manager import Resumption, SessionManager
 from server.session.packing import Packing
@@ -30,5 +30,4 @@ __all__ = [
     "extend",
     "owner_name",
     "prompt_key",
-    "salted",
 ]

@@ -14,11 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 Key = bytes
 
 
-def salted(caller: str, salt: str) -> str:
-    """The caller whose states these are, where a caller keeps some apart by a salt."""
-    return f"{caller}\0{salt}" if salt else caller
-
-
 def conversation_key(fingerprint: str, caller: str) -> Key:
     """The key of a conversation without any message yet."""
     return _digest(b"conversation", fingerprint.encode(), caller.encode())
