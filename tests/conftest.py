@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.native.library import available
+
 collect_ignore = ["gpu"]  # `make gpu-check` runs these, on machines that have one
 
 
@@ -28,3 +30,9 @@ def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)  # tiny models gain nothing from more, and lose on busy machines
+
+
+@pytest.fixture
+def native_library() -> None:
+    """For tests that without it would compare torch with itself."""
+    assert available(), "the native library is not built: python -m models.native.build"

@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.native.library import available, chosen_isa
+from models.native.library import chosen_isa
 from tests.server.tiny import checkpoint, served
 
-pytestmark = pytest.mark.skipif(not available(), reason="drafts need the native library")
+pytestmark = pytest.mark.usefixtures("native_library")
 
 ASKED = (
     {"temperature": 0, "max_tokens": 60},

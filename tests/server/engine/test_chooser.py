@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.native.library import available
 from server.engine import chooser as choosers
 from server.engine.chooser import Chooser, Mask, TorchChooser, chooser
 from server.engine.messages import Sampling
@@ -16,7 +15,7 @@ from server.engine.restrictions import packed
 
 VOCABULARIES = (1, 2, 31, 32, 33, 257, 5000, 65_536)
 
-native = pytest.mark.skipif(not available(), reason="compares the native library")
+native = pytest.mark.usefixtures("native_library")
 
 
 def drawn_sampling(rng: random.Random, vocab: int) -> Sampling:
@@ -85,8 +84,8 @@ def test_logits_in_a_row_of_a_step_are_read_where_they_lie() -> None:
 def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "torch":
         monkeypatch.setattr(choosers, "available", lambda: False)
-    elif not available():
-        pytest.skip("no native library")
+    else:
+        request.getfixturevalue("native_library")
     return str(request.param)
 
 

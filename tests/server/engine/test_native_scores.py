@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from models.native import sampler
-from models.native.library import available
 from server.engine.scores import score_on_torch
 
-pytestmark = pytest.mark.skipif(not available(), reason="compares the native library")
+pytestmark = pytest.mark.usefixtures("native_library")
 NONE = torch.tensor([], dtype=torch.int64)
 
 
