@@ -59,6 +59,14 @@ class Template(Protocol):
         """
         ...
 
+    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+        """A prompt in which the last message, words of the assistant's, is not yet at its end.
+
+        Those words and the answer are one message under its key. Raises InvalidRequest for
+        messages it has no form for.
+        """
+        ...
+
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
     ) -> tuple[Segment, ...]:

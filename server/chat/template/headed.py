@@ -71,7 +71,25 @@ class HeadedTemplate:
         answer in the history is a place to resume from too, in case the client cut or changed
         that answer.
         """
-        key = root
+        history, keys = self._history(root, messages, toolbox)
+        calls = toolbox.expected(self.tools.form, thinking)
+        begun = calls.begun if calls else ""
+        text = self._opening(messages[-1].role, thinking, begun)
+        opening = Segment(text, len(messages) - 1, prompt_key(keys[-1], text), boundary=True)
+        phase = phase_of(text) if self.thinks and not begun else "answer"
+        return Layout(history, opening, keys[-1], phase, calls)
+
+    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+        history, keys = self._history(root, messages, toolbox)
+        _, text = self.canonical(messages[-1])
+        calls = toolbox.expected(self.tools.form, "none")
+        return Layout(history[:-1], history[-1], keys[-2], "answer", calls, begun=text)
+
+    def _history(
+        self, root: Key, messages: Sequence[Message], toolbox: Toolbox
+    ) -> tuple[tuple[Segment, ...], list[Key]]:
+        """All messages, and the names of the conversation before the first and after each."""
+        keys = [root]
         history: list[Segment] = []
         first = True
         said = in_words(self.tools, messages, toolbox.tools)
@@ -80,16 +98,13 @@ class HeadedTemplate:
         for number, message in zip(numbers, said, strict=True):
             *headers, body = self.segments(message, first=first)
             first = first and not (headers or body)
-            history += (Segment(h, number, prompt_key(key, h), boundary=False) for h in headers)
-            key = extend(key, *self.canonical(message))
-            end = key if message.role != "user" else None
+            for header in headers:
+                name = prompt_key(keys[-1], header)
+                history.append(Segment(header, number, name, boundary=False))
+            keys.append(extend(keys[-1], *self.canonical(message)))
+            end = keys[-1] if message.role != "user" else None
             history.append(Segment(body, number, end, boundary=end is not None))
-        calls = toolbox.expected(self.tools.form, thinking)
-        begun = calls.begun if calls else ""
-        text = self._opening(messages[-1].role, thinking, begun)
-        opening = Segment(text, len(messages) - 1, prompt_key(key, text), boundary=True)
-        phase = phase_of(text) if self.thinks and not begun else "answer"
-        return Layout(tuple(history), opening, key, phase, calls)
+        return tuple(history), keys
 
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
