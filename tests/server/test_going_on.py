@@ -43,7 +43,8 @@ def text(answer: ChatCompletion) -> str:
 def read(answer: ChatCompletion) -> int:
     """How many tokens of the prompt were computed."""
     usage = answer.usage
-    assert usage is not None and usage.prompt_tokens_details is not None
+    assert usage is not None
+    assert usage.prompt_tokens_details is not None
     return usage.prompt_tokens - (usage.prompt_tokens_details.cached_tokens or 0)
 
 
@@ -97,7 +98,8 @@ def test_an_echo_tells_the_words_first(client: OpenAI) -> None:
 def test_the_likelihoods_are_those_of_the_rest(client: OpenAI) -> None:
     answer = ask(client, ASKED, said("3, 4,"), extra=GO_ON, logprobs=True)
     logprobs = answer.choices[0].logprobs
-    assert logprobs is not None and logprobs.content is not None
+    assert logprobs is not None
+    assert logprobs.content is not None
     written = b"".join(bytes(token.bytes or ()) for token in logprobs.content)
     assert written.decode() == text(answer) != text(answer).lstrip()
 

@@ -67,7 +67,8 @@ def test_an_answer_goes_on_from_the_rendering_of_its_words(source: str) -> None:
     asked = found.lay_out(b"root", (user("Hi"),))
     prompt = "".join(segment.text for segment in asked.segments)
     words = "".join(segment.text for segment in layout.segments)
-    assert words.startswith(prompt) and words.endswith("So")
+    assert words.startswith(prompt)
+    assert words.endswith("So")
     assert words.removeprefix(prompt).strip() == "So"
     assert (layout.key, layout.begun) == (asked.key, "So")
     follow_up = found.lay_out(b"root", (user("Hi"), assistant("So"), user("Bye")))
