@@ -73,6 +73,10 @@ class Template(Protocol):
         """The messages alone, of which `layout` is the prompt that asks for an answer."""
         ...
 
+    def between(self, prefix: str, suffix: str) -> str | None:
+        """A raw prompt for the text between two others; None where the model has no form for it."""
+        ...
+
     def canonical(self, message: Message) -> tuple[str, str]:
         """(role, text) in the form that is the same however a client sends it back."""
         ...

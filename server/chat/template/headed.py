@@ -32,7 +32,8 @@ class HeadedTemplate:
 
     What stands before an answer is given to the model; `space` it writes itself. Blank lines
     separate messages, so runs of newlines within system and user text collapse. tools: how they
-    are listed, called and answered, which is as text in the messages of the three roles.
+    are listed, called and answered, which is as text in the messages of the three roles. gap: the
+    raw prompt for the text between `{prefix}` and `{suffix}`, if there is one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class HeadedTemplate:
     space: str = " "
     thinks: bool = False
     tools: Worded = EXPLAINED
+    gap: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -121,6 +123,9 @@ class HeadedTemplate:
         body = (before + text).rstrip()
         return (body if first or not body else _GAP + body,)
 
+    def between(self, prefix: str, suffix: str) -> str | None:
+        return self.gap.format(prefix=prefix, suffix=suffix) if self.gap else None
+
     def canonical(self, message: Message) -> tuple[str, str]:
         message = self.tools.message(message)
         text = plain(message.content)
@@ -151,6 +156,7 @@ G1 = HeadedTemplate(
     sampling=SamplingOptions(temperature=1.0, top_p=0.5, top_k=100),
     thinks=True,
     tools=_TRAINED,
+    gap="✿prefix✿✿suffix✿{suffix}✿middle✿{prefix}",
 )
 
 WORLD = HeadedTemplate(

@@ -146,6 +146,9 @@ class JinjaTemplate:
         end = Segment(rest, len(messages) - 1, None, boundary=False)
         return (*known, end) if rest else known
 
+    def between(self, prefix: str, suffix: str) -> None:
+        return None
+
     def canonical(self, message: Message) -> tuple[str, str]:
         if self._calls is None:
             message = EXPLAINED.message(message)
