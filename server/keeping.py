@@ -20,6 +20,9 @@ from server.session import (
     Packing,
 )
 
+# Bytes of snapshots that wait to be written, beside those in memory: a quarter of theirs, within
+_LEAST_WAITING, _MOST_WAITING = 2**24, 2**29
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,8 @@ class Keeping:
         self._cipher, self._shared = _cipher(settings), _shared(settings)
         self._packing = Packing(settings.archive_dtype, self._cipher)
         self._lock: FolderLock | None = None
-        self.archive = Archive(self._homes, self._packing)
+        waiting = min(max(settings.memory_bytes // 4, _LEAST_WAITING), _MOST_WAITING)
+        self.archive = Archive(self._homes, self._packing, outbox_bytes=waiting)
 
     def open(self) -> None:
         """Blocks while what is kept is looked through."""

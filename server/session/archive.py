@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from itertools import groupby
+from typing import TypeVar, cast
 
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
 from server.session.home import Home, HomeError
 from server.session.keys import Key
-from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop
+from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ class Archive:
         self._add(Put(entry, snapshot))
 
     def touch(self, key: Key) -> None:
-        self._add(Change(lambda home: home.touch([key])))
+        self._add(Touch(key))
 
     def pin(self, key: Key, pinned: bool) -> None:
         self._add(Change(lambda home: home.pin(key, pinned)))
@@ -188,29 +189,25 @@ class Archive:
         stopped = False
         while not stopped:
             batch = self._outbox.take(_BATCH, _TIDY_S)
-            puts = [command for command in batch if isinstance(command, Put)]
-            if puts and all(isinstance(command, Put | Mark) for command in batch):
-                self._write(puts)  # together, so that they are synced together
-                batch = [command for command in batch if not isinstance(command, Put)]
-            for command in batch:
-                stopped |= isinstance(command, Stop)
-                self._do(command)
+            for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
+                if whole:
+                    stopped |= self._together(list(run))
+                else:
+                    for command in run:
+                        self._change(cast(Change, command).do)
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
 
-    def _do(self, command: Command) -> None:
-        match command:
-            case Put():
-                self._write([command])
-            case Change(do):
-                self._change(do)
-            case Mark(reached):
-                try:
-                    reached()
-                except RuntimeError:  # the loop that waited is closed
-                    log.debug("nobody waits for what was written")
-            case Stop():
-                pass
+    def _together(self, run: Sequence[Command]) -> bool:
+        """Writes what was put at once, so that it is synced at once; True if it is to stop."""
+        if puts := [command for command in run if isinstance(command, Put)]:
+            self._write(puts)
+        if touched := [command.key for command in run if isinstance(command, Touch)]:
+            self._change(lambda home: home.touch(touched))
+        for command in run:
+            if isinstance(command, Mark):
+                _reach(command)
+        return any(isinstance(command, Stop) for command in run)
 
     def _write(self, puts: Sequence[Put]) -> None:
         try:
@@ -283,6 +280,13 @@ class _Patience:
         self._late -= 1
         if not task.cancelled():
             task.exception()  # nobody else would ask for it
+
+
+def _reach(mark: Mark) -> None:
+    try:
+        mark.reached()
+    except RuntimeError:  # the loop that waited is closed
+        log.debug("nobody waits for what was written")
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

@@ -33,6 +33,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
     max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)),
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
+_WAL_BYTES = 2**20  # that are left after a checkpoint
 _DAMAGED = sqlite3.DatabaseError
 
 
@@ -72,6 +73,12 @@ class Index:
     def pin(self, key: Key, pinned: bool) -> None:
         with self._changing() as connection:
             connection.execute("UPDATE entries SET pinned = ? WHERE key = ?", (pinned, key))
+
+    def round_up(self, block: int) -> None:
+        """Every size to whole blocks."""
+        with self._changing() as connection:
+            query = "UPDATE entries SET nbytes = (nbytes / ?1 + 1) * ?1 WHERE nbytes % ?1"
+            connection.execute(query, (block,))
 
     def cheapest(self, count: int) -> list[tuple[Key, int]]:
         """The unpinned entries that go first, with their bytes."""
@@ -128,6 +135,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(_SCHEMA)

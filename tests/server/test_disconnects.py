@@ -30,8 +30,7 @@ GROWTH = 24 * 2**20  # bytes, whatever COUNT is
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    # This is about connections, not about what is kept of 10,000 conversations.
-    (tmp_path / "config.toml").write_text('[sessions]\nmemory_bytes = "2MiB"\narchive = false\n')
+    (tmp_path / "config.toml").write_text('[sessions]\nmemory_bytes = "2MiB"\n')
     with server("--model", str(checkpoint(tmp_path)), "--device", "cpu", cwd=tmp_path) as url:
         yield url
 
