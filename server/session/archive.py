@@ -9,7 +9,7 @@ hangs longer than patience_s, and while it still hangs, nobody waits for it at a
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +22,7 @@ from server.session.home import Home, HomeError
 from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
+from server.session.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Archive:
         self._outbox_bytes, self._patience_s = outbox_bytes, patience_s
         self._places: list[_Place] = []
         self._outbox = Outbox(0)
-        self._writes, self._reads = _Patience("write"), _Patience("read")
+        self._writes, self._reads = Patience("write"), Patience("read")
 
     @property
     def places(self) -> Sequence[tuple[Home, Counts]]:
@@ -250,36 +251,6 @@ class Archive:
         if place.failing:
             place.failing = False
             log.info("the %s archive works again", place.home.tier)
-
-
-class _Patience:
-    """Waits for an archive, and no more once it hangs, until what hung is done."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._late = 0
-
-    @property
-    def hangs(self) -> bool:
-        return self._late > 0
-
-    async def wait(self, done: Awaitable[T], seconds: float) -> T | None:
-        """None if it was late."""
-        task = asyncio.ensure_future(done)
-        if not self.hangs:
-            await asyncio.wait([task], timeout=seconds)
-        if task.done():
-            return task.result()
-        if not self.hangs:
-            log.warning("an archive hangs in a %s: conversations go on without it", self._what)
-        self._late += 1
-        task.add_done_callback(self._over)
-        return None
-
-    def _over(self, task: "asyncio.Future[T]") -> None:
-        self._late -= 1
-        if not task.cancelled():
-            task.exception()  # nobody else would ask for it
 
 
 def _reach(mark: Mark) -> None:
