@@ -59,13 +59,13 @@ class Keeping:
         return [home for home in (self._disk(), self._shared) if home is not None]
 
     def _disk(self) -> Home | None:
-        """With the files and documents beside it, which are not where it is encrypted."""
+        """With documents beside it, and files, which are temporary where it is encrypted."""
         try:
             folder = data_dir(self._settings)
             self._lock = FolderLock(folder)
             if self._cipher is None:
                 self._files.lie_in(folder / "files")
-                self._documents(folder / "documents.sqlite3")
+            self._documents(folder / "documents.sqlite3")
             return self._states(folder) if self._settings.disk_bytes else None
         except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
             log.warning("nothing will be kept on disk: the data folder %s", error)
@@ -73,7 +73,7 @@ class Keeping:
 
     def _documents(self, path: Path) -> None:
         try:
-            self._records.open(path)
+            self._records.open(path, self._cipher)
         except OSError as error:
             log.warning("stored documents will be kept in memory only: %s", error)
 

@@ -13,12 +13,10 @@ import pytest
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a file system as Linux does")
 def test_a_full_disk_leaves_memory_and_archiving_resumes(tmp_path: Path) -> None:
-    mounted = (
-        'mount -t tmpfs -o size=8m full "$1" && exec "$0" -m tests.server.session.full_disk "$1"'
-    )
+    mounted = 'mount -t tmpfs -o size=8m full "$1" && exec "$0" -m "$2" "$1"'
+    program = [sys.executable, str(tmp_path), "tests.server.session.full_disk"]
     ran = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount"]
-        + ["sh", "-c", mounted, sys.executable, str(tmp_path)],
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, *program],
         capture_output=True,
         text=True,
         timeout=120,
