@@ -36,7 +36,9 @@ def url(tmp_path: Path) -> Iterator[str]:
 
 
 def reading(url: str, name: str) -> float:
-    found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics").text, re.M)
+    found = re.search(
+        rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics", timeout=60).text, re.M
+    )
     assert found, name
     return float(found[1])
 
