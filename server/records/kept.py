@@ -34,7 +34,8 @@ class KeptRecords(MemoryRecords):
             self._mirror = None
             raise OSError(str(error)) from error
         except SealError as error:
-            self._mirror.abandon()
+            if self._mirror is not None:
+                self._mirror.abandon()
             self._mirror = None
             raise OSError(str(error)) from error
         self._mirror.start()

@@ -34,7 +34,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
 _WAL_BYTES = 2**20  # of the journal, which comes beside the budget
-_PRAGMAS = {
+_PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
     "synchronous": "NORMAL",
     "wal_autocheckpoint": _WAL_BYTES // 4096,  # pages
