@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # torch is behind it
 
 app = typer.Typer(invoke_without_command=True)
 
-_SHAPES = "0.1b, 0.4b, 1.5b, 2.9b or 7.2b, or of another generation with rwkv4- to rwkv6- before it"
+_SHAPES = "0.1b, 0.4b, 1.5b, 2.9b or 7.2b, or rwkv4-, rwkv5- or rwkv6- and one of these"
 _WIDTH = 120  # columns, where no terminal sets a width
 
 Shape = Annotated[

@@ -38,7 +38,7 @@ def test_logits_and_state_agree_with_the_twin(
     generation: str, dtype: torch.dtype, shape: str, isa: str, programs: Path, tmp_path: Path
 ) -> None:
     sizes = SHAPES[shape]
-    model = Emulated(programs, tmp_path, tensors_of(generation, sizes), dtype, isa, 2)
+    model = Emulated(programs, tmp_path, tensors_of(generation, sizes), dtype, isa, 1)
     check_prompts_and_a_step(model, twin(generation, sizes, dtype, isa), isa, dtype)
 
 
@@ -50,11 +50,8 @@ def test_neighbours_and_threads_change_no_bit(
 ) -> None:
     tensors = tensors_of(generation, ODD)
     alone = amid_others(Emulated(programs, tmp_path, tensors, dtype, isa, 1), 0, 0)
-    for threads, before, after in ((1, 1, 7), (3, 2, 40)):
-        found = amid_others(
-            Emulated(programs, tmp_path, tensors, dtype, isa, threads), before, after
-        )
-        assert all(torch.equal(a, b) for a, b in zip(found, alone, strict=True))
+    found = amid_others(Emulated(programs, tmp_path, tensors, dtype, isa, 3), 2, 40)
+    assert all(torch.equal(a, b) for a, b in zip(found, alone, strict=True))
 
 
 @pytest.mark.parametrize("processor", [PLAIN, NEWEST])
