@@ -124,6 +124,8 @@ def test_models_of_different_kinds_share_nothing() -> None:
     for other, dtype in ((tensors, torch.int8), (tensors_of("7"), torch.bfloat16)):
         with pytest.raises(CheckpointError, match="cannot be shared by models of different kinds"):
             deriving(base, other, dtype=dtype)
+    with pytest.raises(CheckpointError, match="cannot be shared by models of different kinds"):
+        deriving(made(tensors_of("5.1", TINY)), tensors_of("5.2", TINY))
 
 
 @pytest.mark.parametrize(
