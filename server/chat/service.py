@@ -17,6 +17,7 @@ from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
+from server.chat.told import Told, answer_path, path_names
 from server.chat.tools import NO_TOOLS, Toolbox, toolbox
 from server.chat.turn import Boundary, Prompt, Turn
 from server.chat.types import Message, Thinking, TurnRequest
@@ -207,6 +208,7 @@ class ChatService:
         layout, resumption = ready.layout, ready.resumption
         left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
         answers = [message.role == "assistant" for message in request.messages]
+        paths = path_names(self.model, request.owner, request.messages)
         return Prompt(
             tokens=resumption.tokens + sum(map(len, ready.pieces)),
             cached=resumption.tokens,
@@ -215,10 +217,14 @@ class ChatService:
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
             boundaries=tuple(
-                Boundary(s.key, sum(answers[: s.message + 1])) for s in left if s.key is not None
+                Boundary(s.key, sum(answers[: s.message + 1]), paths[s.message])
+                for s in left
+                if s.key is not None
             ),
             turns=sum(answers) + 1,
             key=layout.opening.key,
+            told=Told(request.messages, _toolbox(request).tools),
+            named=partial(answer_path, self.model, request.owner),
             phase=layout.phase,
             calls=layout.calls,
         )

@@ -12,13 +12,14 @@ from server.session.entry import Entry
 from server.session.home import HomeError
 from server.session.keys import Key
 
-_VERSION = 1
-_COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned"
+_VERSION = 2
+_COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned, path"
 _SCHEMA = f"""
 CREATE TABLE entries (
     key BLOB PRIMARY KEY, parent BLOB, fingerprint TEXT NOT NULL, owner TEXT NOT NULL,
     tokens INTEGER NOT NULL, turns INTEGER NOT NULL, plain INTEGER NOT NULL,
     nbytes INTEGER NOT NULL, used REAL NOT NULL, pinned INTEGER NOT NULL,
+    path BLOB NOT NULL,
     inner_ INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX owners ON entries (owner, used);
@@ -30,7 +31,7 @@ PRAGMA user_version = {_VERSION};
 _PUT = f"""
 INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
-    max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)),
+    max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)), ?,
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
 _DAMAGED = sqlite3.DatabaseError
@@ -54,7 +55,7 @@ class Index:
     def put(self, entries: Iterable[Entry]) -> None:
         with self._changing() as connection:
             for entry in entries:
-                connection.execute(_PUT, (*_row(entry), entry.key, entry.key))
+                connection.execute(_PUT, (*_row(entry), entry.key, entry.path, entry.key))
                 connection.execute(
                     "UPDATE entries SET inner_ = 1 WHERE key = ? AND NOT inner_", (entry.parent,)
                 )
@@ -149,6 +150,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]
-    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned = row
+    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned, path = row
     whose = Entry(key, parent, fingerprint, owner, tokens, turns, bool(plain))
-    return replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")
+    kept = replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")
+    return replace(kept, path=path)

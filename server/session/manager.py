@@ -69,6 +69,7 @@ class SessionManager:
         *,
         turns: int = 0,
         plain: bool = False,
+        path: bytes = b"",
     ) -> None:
         """Keep a snapshot that continues the one of `parent`."""
         fingerprint, caller = owner
@@ -81,6 +82,7 @@ class SessionManager:
             turns,
             plain,
             used=time.time(),
+            path=path,
         )
         self._store.put(entry, snapshot)
         self._flights.landed(key)
