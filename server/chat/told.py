@@ -6,6 +6,7 @@ under the same encryption, budget and age as the state.
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
@@ -37,6 +38,11 @@ class Told:
 
     def then(self, message: Message) -> "Told":
         return Told((*self.messages, message), self.tools)
+
+    def up_to(self, length: int) -> "Told":
+        """To the end of a path of so many bytes."""
+        count = bisect_left(path_steps(self.messages), length // PATH_STEP) + 1
+        return Told(self.messages[:count], self.tools)
 
     def dump(self) -> bytes:
         messages = [_message(message) for message in self.messages]

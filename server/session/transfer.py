@@ -30,7 +30,7 @@ _DTYPES = {
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _SHIFTS = ("F32", "F16", "BF16")
-_HEADER_BYTES = 2**22
+HEADER_BYTES = 2**22
 _NAME_LENGTH = 4096  # of what the metadata says
 _ALIGNED = 8
 _KINDS = {"wkv": "F32", "logits": "F32", "fed": "I32", "told": "U8"}
@@ -113,7 +113,7 @@ class Reader:
             return self._fill(memoryview(data))
         self._head += data
         length = int.from_bytes(self._head[:8], "little")
-        if len(self._head) >= 8 and not 0 < length <= _HEADER_BYTES:
+        if len(self._head) >= 8 and not 0 < length <= HEADER_BYTES:
             raise TransferError("it is no session file: the length of its header is not possible")
         if len(self._head) >= 8 + length and len(self._head) > 8:
             self._header = _json(bytes(self._head[8 : 8 + length]))
@@ -144,7 +144,7 @@ class Reader:
 
     def close(self, spec: ModelSpec) -> list[Snapshot]:
         """The snapshots, after the last piece. Blocks while all is looked at."""
-        if self.about is None or len(self._buffers) < len(self._parts) or not self._whole:
+        if self.about is None or len(self._buffers) != len(self._parts) or not self._whole:
             raise TransferError("it ends too early")
         digest = hashlib.blake2b(digest_size=16)
         for buffer in self._buffers:
@@ -160,7 +160,7 @@ class Reader:
 
     @property
     def _whole(self) -> bool:
-        return len(self._buffers[-1]) == self._parts[-1].nbytes
+        return len(self._buffers[-1]) == self._parts[len(self._buffers) - 1].nbytes
 
     def _fill(self, data: memoryview) -> None:
         while len(data):
