@@ -217,8 +217,8 @@ def test_a_system_prompt_that_another_session_has_too_stays(ann: Caller) -> None
         ("DELETE", ""),
         ("POST", "/fork"),
         ("POST", "/rewind"),
-        ("POST", "/pin", json={}),
-        ("POST", "/unpin", json={}),
+        ("POST", "/pin"),
+        ("POST", "/unpin"),
         ("GET", "/export"),
     ],
 )
