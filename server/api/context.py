@@ -26,7 +26,8 @@ class Context:
     """The models behind the routes, and how they are offered.
 
     max_prompt_tokens, request_timeout_s: 0 is no limit. stopping: no new answer is started.
-    records: what callers have stored. manager: the states that sessions are made of. runs: answers that go on without their clients.
+    records: what callers have stored. manager: the states that sessions are
+    made of. runs: answers that go on without their clients.
     """
 
     catalogue: Catalogue
@@ -40,7 +41,7 @@ class Context:
     batches: Batches = field(init=False)
     batches_together: int = 1
     manager: SessionManager = field(default_factory=lambda: SessionManager(SnapshotStore(0)))
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
     sessions: KeptSessions = field(init=False)
     tracing: "Tracing | None" = None
     allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))

@@ -9,7 +9,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -141,7 +141,7 @@ def path_steps(messages: Sequence[Message]) -> list[int]:
     for message in messages:
         asked = asked or message.role != "assistant"
         answers.append(asked and message.role == "assistant")
-    ends = [one != next for one, next in zip(answers, answers[1:], strict=False)]
+    ends = [one != next for one, next in pairwise(answers)]
     return list(accumulate([*ends, True][: len(answers)]))
 
 

@@ -11,8 +11,8 @@ from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
-from server.chat.told import Told
 from server.chat.tokens import TokenBytes, TokenLedger
+from server.chat.told import Told
 from server.chat.tools import ExpectedCalls
 from server.chat.types import ChoiceEnd, Message, TurnEvent
 from server.engine.client import EventStream

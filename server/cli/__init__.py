@@ -27,9 +27,7 @@ app.command("pull")(pull)
 app.command("models")(models)
 app.command("inspect")(inspect)
 app.command("convert")(convert)
-app.add_typer(
-    sessions.app, name="sessions", help="The kept conversations of a running server."
-)
+app.add_typer(sessions.app, name="sessions", help="The kept conversations of a running server.")
 app.add_typer(bench.app, name="bench")
 app.command("config")(options.with_settings(config))
 

@@ -28,9 +28,7 @@ _PAGE = 1000
 _WORDS = 60  # characters of a message that the tree shows
 _OCTETS = {"content-type": "application/octet-stream"}
 
-Url = Annotated[
-    str | None, typer.Option(help="Server to ask (default: the configured address).")
-]
+Url = Annotated[str | None, typer.Option(help="Server to ask (default: the configured address).")]
 AsJson = Annotated[bool, typer.Option("--json", help="What the server answers, as JSON.")]
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id, or how it begins.")]
 TurnName = Annotated[
@@ -77,7 +75,7 @@ class Remote:
 
     def id(self, begun: str) -> str:
         """The only session whose id begins so."""
-        ids = [one["id"] for one in self.all()]
+        ids: list[str] = [one["id"] for one in self.all()]
         found = [id for id in ids if begun in (id, id[: len(begun)], id[5 : 5 + len(begun)])]
         if len(found) != 1:
             options.fail(f"{len(found) or 'no'} sessions have an id that begins with {begun}.")
@@ -216,10 +214,12 @@ def export(
     id = remote.id(session)
     part = file.with_name(f"{file.name}.part")
     try:
-        with remote.asking("GET", f"/{id}/export", params=params) as response:
-            with part.open("wb") as target:
-                for piece in response.iter_bytes():
-                    target.write(piece)
+        with (
+            remote.asking("GET", f"/{id}/export", params=params) as response,
+            part.open("wb") as target,
+        ):
+            for piece in response.iter_bytes():
+                target.write(piece)
         part.replace(file)
     except OSError as error:
         options.fail(f"{file} cannot be written: {error.strerror}.")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from server.api.fields import Wire, Whole
+from server.api.fields import Whole, Wire
 from server.chat.service import ServedModel
 from server.chat.told import Told
 from server.chat.types import Message

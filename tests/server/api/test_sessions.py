@@ -139,7 +139,9 @@ def test_an_inner_state_that_is_gone_leaves_the_tree_whole(ann: Caller) -> None:
     assert [m["content"] for one in tree["data"] for m in one["messages"]] == said
     forked = ann.post(f"/v1/sessions/{tree['id']}/fork", json={"turn": 1})
     assert forked["tokens"] is None
-    assert ann.say("More?", conversation=forked["id"])["text"] == ann.say(*said[:2], "More?")["text"]
+    assert (
+        ann.say("More?", conversation=forked["id"])["text"] == ann.say(*said[:2], "More?")["text"]
+    )
 
 
 def test_a_fork_goes_on_from_its_state_with_the_new_words_only(ann: Caller) -> None:
@@ -222,9 +224,7 @@ def test_a_system_prompt_that_another_session_has_too_stays(ann: Caller) -> None
         ("GET", "/export"),
     ],
 )
-def test_nobody_finds_anothers_session(
-    both: tuple[Caller, Caller], method: str, end: str
-) -> None:
+def test_nobody_finds_anothers_session(both: tuple[Caller, Caller], method: str, end: str) -> None:
     ann, bob = both
     ann.talk("Hello")
     bob.talk("Hello")
@@ -240,9 +240,7 @@ def test_nobody_finds_anothers_session(
     ("turn", "status", "code"),
     [(9, 404, "turn_not_found"), ("turn_00", 404, "turn_not_found"), (0, 400, "invalid_value")],
 )
-def test_a_turn_that_is_not_there_is_named(
-    ann: Caller, turn: Any, status: int, code: str
-) -> None:
+def test_a_turn_that_is_not_there_is_named(ann: Caller, turn: Any, status: int, code: str) -> None:
     ann.talk("Hello")
     error = ann.post(f"/v1/sessions/{ann.tree()['id']}/rewind", status, json={"turn": turn})
     assert error["error"]["code"] == code
