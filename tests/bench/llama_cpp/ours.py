@@ -12,7 +12,7 @@ from models.native.model import NativeModel
 from server.bench import engine
 from server.bench.engine import NeverStops
 from server.engine.engine import Engine
-from server.engine.messages import Branch, Failed, Sampling, Submit
+from server.engine.messages import Branch, Failed, Sampling, Submit, TokenSampled
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Ours:
 
     def prefill(self, dtype: str, tokens: int) -> float:
         """Prompt tokens per second."""
-        return engine.prefill(self._model(dtype), tokens, 1).median
+        return tokens / self._run(dtype, [tokens], 1, engine.CHUNK)[0]
 
     def bytes_read(self, dtype: str) -> int:
         """Of weights, for one token; of the embedding that is a row."""
@@ -46,7 +46,7 @@ class Ours:
     def _run(
         self, dtype: str, prompts: Sequence[int], tokens: int, chunk: int
     ) -> tuple[float, float]:
-        """Seconds until the first step was done, and until all was."""
+        """Seconds until the first token was sampled, and until all was done."""
         runner = Engine(self._model(dtype), max_slots=len(prompts), prefill_chunk=chunk)
         start = time.perf_counter()
         for number, length in enumerate(prompts):
@@ -54,10 +54,11 @@ class Ours:
             branch = Branch(Sampling(temperature=0), NeverStops())
             request = Submit(str(number), None, (ids,), (branch,), tokens, frozenset())
             runner.submit(request)
-        _step(runner)
+        while not _sampled(runner):
+            pass
         fed = time.perf_counter()
         while not runner.idle:
-            _step(runner)
+            _sampled(runner)
         return fed - start, time.perf_counter() - start
 
     def _model(self, dtype: str) -> NativeModel:
@@ -70,7 +71,10 @@ class Ours:
         return self._models[dtype]
 
 
-def _step(runner: Engine) -> None:
-    for event in runner.step():
+def _sampled(runner: Engine) -> bool:
+    """Whether the next step samples."""
+    events = runner.step()
+    for event in events:
         if isinstance(event, Failed):
             raise SystemExit(f"the engine failed: {event.message}.")
+    return any(isinstance(event, TokenSampled) for event in events)
