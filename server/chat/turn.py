@@ -100,6 +100,7 @@ class Turn:
         if prompt.echo:
             self._deliver(TextDelta(choice, prompt.begun) for choice in range(len(watchers)))
         self._ended = False
+        stream.hear(self._sampled)
 
     async def events(self) -> AsyncIterator[TurnEvent]:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
@@ -134,13 +135,14 @@ class Turn:
                 parent = ends[piece - 1].key if piece else self._prompt.start_key
                 end = ends[piece]
                 self._sessions.keep(owner, end.key, snapshot, parent, turns=end.turns)
-            case TokenSampled(_, branch):
-                self.answer_ids[branch].append(event.token)
-                self._deliver(self._answers[branch].push(event))
             case Finished():
                 await self._finish(event)
             case Failed():
                 self._queue.put_nowait(failure_of(event))
+
+    def _sampled(self, event: TokenSampled) -> None:
+        self.answer_ids[event.branch].append(event.token)
+        self._deliver(self._answers[event.branch].push(event))
 
     def _deliver(self, events: Iterable[TurnEvent]) -> None:
         for event in events:
