@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tokenizers import Tokenizer, pre_tokenizers
 
 from models.tokenizer.base import TokenizerError
@@ -40,6 +42,29 @@ def test_encodes_ordinary_text_as_tokenizers_does(pile: Path) -> None:
     tokenizer, reference = BpeTokenizer(pile), Tokenizer.from_file(str(pile))
     sample = [*texts(seed=3, count=300)]
     assert [t for t in sample if tokenizer.encode(t) != reference.encode(t).ids] == []
+
+
+NAMES = st.sampled_from(["<|endoftext|>", "<|padding|>", "    ", "   ", "hello", "\n\n"])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[BpeTokenizer, Tokenizer]:
+    path = byte_level(tmp_path_factory.mktemp("both") / "tokenizer.json")
+    reference = Tokenizer.from_file(str(path))
+    reference.encode_special_tokens = True
+    return BpeTokenizer(path), reference
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(st.one_of(NAMES, st.text(st.characters(exclude_categories=["Cs"])))))
+def test_long_texts_are_encoded_as_short_ones(
+    both: tuple[BpeTokenizer, Tokenizer], parts: list[str]
+) -> None:
+    tokenizer, reference = both
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("models.tokenizer.bpe._LONG", 0)
+        ids = tokenizer.encode("".join(parts))
+    assert ids == reference.encode("".join(parts)).ids
 
 
 def test_byte_level_ids_decode_to_the_normalized_text(pile: Path) -> None:

@@ -355,3 +355,20 @@ async def test_a_meter_is_told_of_every_token_of_a_caller() -> None:
     await collect(client.submit(submit("nobody's")))
     await client.stop()
     assert spent == {"ann": 3 + 5, "bob": 8 + 3 + 2}
+
+
+async def test_what_a_hearer_raises_comes_out_of_the_stream_and_of_no_other() -> None:
+    heard: list[TokenSampled] = []
+
+    def hear(event: TokenSampled) -> None:
+        heard.append(event)
+        if len(heard) == 2:
+            raise ValueError("heard enough")
+
+    async with running() as client:
+        breaking, other = client.submit(submit("a")), client.submit(submit("b"))
+        breaking.hear(hear)
+        with pytest.raises(ValueError, match="heard enough"):
+            await collect(breaking)
+        assert isinstance((await collect(other))[-1], Finished)
+    assert len(heard) == 2
