@@ -70,7 +70,10 @@ def shapes(size: Size) -> Shapes:
         parameters=0,
         fingerprint="",
     )
-    return EXPECTED[size.generation].shapes(dict(_outlines(size)), spec)
+    found: dict[str, tuple[int, ...]] = EXPECTED[size.generation].shapes(
+        dict(_outlines(size)), spec
+    )
+    return found
 
 
 def parameters(size: Size) -> int:

@@ -14,8 +14,10 @@ from server import loading
 from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
-from server.chat.service import ChatService, ServedModel
-from server.config import ServerSettings, Settings
+from server.chat.served import ServedModel
+from server.chat.service import ChatService
+from server.chat.sessions import Bounds
+from server.config import ServerSettings, SessionSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.files import FileStore
@@ -115,11 +117,12 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     except (*loading.UNUSABLE, CipherError, HomeError, TelemetryError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
+    manager = SessionManager(store, keeping.archive)
     observers = {offer.id: metrics.answers(offer.id, offer.engine_id) for offer in offers}
     catalogue = Catalogue(
         offers,
         first,
-        serve=partial(_service, settings, SessionManager(store, keeping.archive), observers),
+        serve=partial(_service, settings, manager, observers),
         measure=loader.resident_bytes,
         budget_bytes=settings.engine.models_bytes,
     )
@@ -133,6 +136,8 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         tracing=tracing,
         files=files,
         batches_together=settings.engine.max_slots,
+        manager=manager,
+        bounds=_bounds(settings.sessions),
     )
     metrics.read = partial(_reading, context, store, keeping.archive)
     return App(settings, context, keeping)
@@ -155,6 +160,13 @@ def _service(
         beginning=beginning,
         observer=observers[model.id],
     )
+
+
+def _bounds(settings: SessionSettings) -> Bounds:
+    """One caller's pins never take more than half of a tier."""
+    tiers = [settings.memory_bytes, settings.disk_bytes if settings.archive else 0]
+    halves = [nbytes // 2 for nbytes in tiers if nbytes]
+    return Bounds(settings.max_import_bytes, min(settings.max_pinned_bytes, *halves))
 
 
 def _limits(settings: ServerSettings) -> Limits:

@@ -14,7 +14,7 @@ from models.checkpoint import open_checkpoint
 from models.summary import state_bytes
 from models.tokenizer import TokenizerError, beside, load
 from server.chat.catalogue import Offer, Progress, Runtime
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.template import TemplateError, find_template
 from server.config import AdapterSettings, AnyModel, EngineSettings, Settings
 from server.engine.client import EngineClient, Trace

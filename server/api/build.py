@@ -22,6 +22,7 @@ from server.api import (
     models,
     reference,
     responses,
+    sessions,
     tokenizer,
 )
 from server.api.auth import Authentication, KeyRing
@@ -33,6 +34,7 @@ from server.api.limits import HEADERS, RateLimits
 from server.api.middleware import REQUEST_ID, BodyLimit, LastResort, RequestIds
 from server.api.traces import Traced
 from server.config import ServerSettings
+from server.session.transfer import HEADER_BYTES
 
 _PARTS = (
     chat,
@@ -40,6 +42,7 @@ _PARTS = (
     completions,
     responses,
     conversations,
+    sessions,
     messages,
     embeddings,
     files,
@@ -84,7 +87,10 @@ def build_api(
 def _middleware(
     settings: ServerSettings, context: Context, max_file_bytes: int
 ) -> Sequence[Middleware]:
-    larger = {files.router.prefix: max_file_bytes + _FORM_BYTES}
+    larger = {
+        files.router.prefix: max_file_bytes + _FORM_BYTES,
+        sessions.IMPORT: context.bounds.max_file_bytes + HEADER_BYTES,
+    }
     return [
         Middleware(RequestIds),
         Middleware(metrics.Counted, metrics=context.metrics),

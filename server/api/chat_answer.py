@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, Field
 
 from server.api.logprobs import ChatLogprobs, chat_logprobs
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import (

@@ -13,7 +13,7 @@ from server.api.completion_request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.streams import TextFrames, frame
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.tokens import TextToken
 from server.chat.types import ChoiceEnd, TextDelta
 

@@ -8,10 +8,12 @@ from fastapi import Depends, Request
 from server.api.runs import Runs
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
+from server.chat.sessions import Bounds, KeptSessions
 from server.files import FileStore
 from server.limits import Allowances, Limits
 from server.metrics import Metrics
 from server.records import MemoryRecords, Records
+from server.session import SessionManager, SnapshotStore
 
 _RECORDS_BYTES = 1 << 26
 
@@ -24,7 +26,8 @@ class Context:
     """The models behind the routes, and how they are offered.
 
     max_prompt_tokens, request_timeout_s: 0 is no limit. stopping: no new answer is started.
-    records: what callers have stored. runs: answers that go on without their clients.
+    records: what callers have stored. manager: the states that sessions are
+    made of. runs: answers that go on without their clients.
     """
 
     catalogue: Catalogue
@@ -37,11 +40,15 @@ class Context:
     files: FileStore = field(default_factory=FileStore)
     batches: Batches = field(init=False)
     batches_together: int = 1
+    manager: SessionManager = field(default_factory=lambda: SessionManager(SnapshotStore(0)))
+    bounds: Bounds = field(default_factory=Bounds)
+    sessions: KeptSessions = field(init=False)
     tracing: "Tracing | None" = None
     allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.files, together=self.batches_together)
+        self.sessions = KeptSessions(self.manager, self.catalogue, self.bounds)
 
     @property
     def ready(self) -> bool:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from server.chat.aside import aside
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.tools import toolbox
 from server.chat.types import TurnRequest
 

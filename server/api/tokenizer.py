@@ -18,7 +18,7 @@ from server.api.strict_json import JsonRoute
 from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
 from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.aside import aside
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.tools import toolbox
 from server.chat.types import TurnRequest
 from server.errors import InvalidRequest

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.base import CheckpointError, Model
-from server.chat.service import ChatService, ServedModel
+from server.chat.served import ServedModel
+from server.chat.service import ChatService
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.errors import ModelUnavailable, NotFound

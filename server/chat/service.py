@@ -7,73 +7,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from models.base import ModelSpec
-from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.aside import aside
 from server.chat.completion import CompletionService
 from server.chat.constraint import GrammarCompiler, turn_grammar
 from server.chat.embedding import EmbeddingService
 from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
+from server.chat.served import ServedModel
 from server.chat.stops import TextWatcher
-from server.chat.template import Template
-from server.chat.tools import NO_TOOLS, Toolbox, toolbox
+from server.chat.told import Told, answer_path, path_names
+from server.chat.tools import Toolbox, toolbox
 from server.chat.turn import Boundary, Prompt, Turn
-from server.chat.types import Message, Thinking, TurnRequest
+from server.chat.types import Message, TurnRequest
 from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
 from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
 from server.errors import InvalidRequest, busy
-from server.session import Key, Resumption, SessionManager, conversation_key
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model as clients see it: its id, what it is, and how text becomes tokens.
-
-    fingerprint: of everything that turns messages into states, for the keys of snapshots.
-    keep_thinking: the state after an answer remembers what was thought before it.
-    """
-
-    id: str
-    spec: ModelSpec
-    dtype: str
-    tokenizer: Tokenizer
-    template: Template
-    keep_thinking: bool = True
-
-    @property
-    def fingerprint(self) -> str:
-        parts = [self.spec.fingerprint, self.dtype, self.tokenizer.fingerprint]
-        parts += [self.template.fingerprint, *([] if self.keep_thinking else ["no thoughts"])]
-        return "/".join(parts)
-
-    def lay_out(
-        self,
-        caller: str,
-        messages: Sequence[Message],
-        thinking: Thinking | None = None,
-        toolbox: Toolbox = NO_TOOLS,
-        *,
-        goes_on: bool = False,
-    ) -> Layout:
-        """The segments of a caller's prompt, by the names this model's states have."""
-        root = conversation_key(self.fingerprint, caller)
-        if goes_on:
-            return self.template.go_on(root, messages, toolbox)
-        return self.template.lay_out(root, messages, thinking, toolbox)
-
-    def encode(self, segment: Segment) -> list[int]:
-        """Raises InvalidRequest, naming the message it belongs to."""
-        try:
-            return self.tokenizer.encode(segment.text)
-        except TokenizerError as error:
-            raise InvalidRequest(
-                f"message {segment.message} cannot be tokenised: {error}",
-                param=f"messages.{segment.message}.content",
-            ) from error
+from server.session import Key, Resumption, SessionManager
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +165,8 @@ class ChatService:
         layout, resumption = ready.layout, ready.resumption
         left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
         answers = [message.role == "assistant" for message in request.messages]
+        before = request.messages[:-1] if request.goes_on else request.messages
+        paths = path_names(self.model, request.owner, request.messages)
         return Prompt(
             tokens=resumption.tokens + sum(map(len, ready.pieces)),
             cached=resumption.tokens,
@@ -221,10 +175,14 @@ class ChatService:
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
             boundaries=tuple(
-                Boundary(s.key, sum(answers[: s.message + 1])) for s in left if s.key is not None
+                Boundary(s.key, sum(answers[: s.message + 1]), paths[s.message])
+                for s in left
+                if s.key is not None
             ),
             turns=sum(answers) + (not request.goes_on),
             key=layout.opening.key,
+            told=Told(before, _toolbox(request).tools),
+            named=partial(answer_path, self.model, request.owner),
             phase=layout.phase,
             calls=layout.calls,
             begun=layout.begun,

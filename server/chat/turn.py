@@ -12,6 +12,7 @@ from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
+from server.chat.told import Told
 from server.chat.tools import ExpectedCalls
 from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
 from server.engine.client import EventStream
@@ -27,10 +28,11 @@ Retell = Callable[[Message], Awaitable[Snapshot | None]]
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Where a piece of a prompt ends; turns: answers up to there."""
+    """Where a piece of a prompt ends; turns: answers up to there; path: see Entry."""
 
     key: Key
     turns: int
+    path: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Prompt:
     boundaries are the ends of the submitted pieces; start_key names where they start;
     messages_key names the conversation without what makes the model answer, `key` with it.
     phase: what the answer begins with. calls: those it may have. turns: answers there are with
-    this one. begun: the words that the answer goes on from; echo: and is told with.
+    this one. begun: the words that the answer goes on from; echo: and is told with. told: the
+    messages; named: makes the path of a conversation with its answer.
     """
 
     tokens: int
@@ -52,6 +55,8 @@ class Prompt:
     boundaries: tuple[Boundary, ...]
     turns: int
     key: Key | None
+    told: Told
+    named: Callable[[Told], bytes]
     phase: Phase
     calls: ExpectedCalls | None = None
     begun: str = ""
@@ -134,7 +139,9 @@ class Turn:
                 ends, owner = self._prompt.boundaries, self._prompt.owner
                 parent = ends[piece - 1].key if piece else self._prompt.start_key
                 end = ends[piece]
-                self._sessions.keep(owner, end.key, snapshot, parent, turns=end.turns)
+                self._sessions.keep(
+                    owner, end.key, snapshot, parent, turns=end.turns, path=end.path
+                )
             case Finished():
                 await self._finish(event)
             case Failed():
@@ -168,5 +175,10 @@ class Turn:
         if snapshot is not None:
             key = extend(self._prompt.messages_key, *self._prompt.template.canonical(message))
             prompt = self._prompt
-            self._sessions.keep(prompt.owner, key, snapshot, prompt.key, turns=prompt.turns)
+            told = prompt.told.then(message)
+            self._sessions.keep(
+                *(prompt.owner, key, replace(snapshot, told=told.dump()), prompt.key),
+                turns=prompt.turns,
+                path=prompt.named(told),
+            )
             await self._sessions.kept()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from server import __version__
-from server.cli import bench, options
+from server.cli import bench, options, sessions
 from server.cli.chat import chat
 from server.cli.config import config
 from server.cli.convert import convert
@@ -27,6 +27,7 @@ app.command("pull")(pull)
 app.command("models")(models)
 app.command("inspect")(inspect)
 app.command("convert")(convert)
+app.add_typer(sessions.app, name="sessions", help="The kept conversations of a running server.")
 app.add_typer(bench.app, name="bench")
 app.command("config")(options.with_settings(config))
 

@@ -79,7 +79,7 @@ def _remote(
     settings: Settings, url: str | None, wishes: Wishes, runner: asyncio.Runner
 ) -> Iterator[Speaker]:
     keys = settings.server.api_keys
-    speaker = RemoteSpeaker(url or _address(settings), keys[0] if keys else None, wishes)
+    speaker = RemoteSpeaker(url or address(settings), keys[0] if keys else None, wishes)
     try:
         runner.run(speaker.open())
         yield speaker
@@ -89,7 +89,8 @@ def _remote(
         runner.run(speaker.close())
 
 
-def _address(settings: Settings) -> str:
+def address(settings: Settings) -> str:
+    """Where a server with these settings can be reached from here."""
     host = _EVERYWHERE.get(settings.server.host, settings.server.host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.server.port}"
 

@@ -45,7 +45,7 @@ class RemoteSpeaker:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
         if response.is_error:
-            raise ChatError(_message(response.status_code, response.content))
+            raise ChatError(told_error(response.status_code, response.content))
         self._model = response.json()["data"][0]["id"]
 
     async def close(self) -> None:
@@ -61,7 +61,7 @@ class RemoteSpeaker:
         try:
             async with self._client.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.is_error:
-                    raise ChatError(_message(response.status_code, await response.aread()))
+                    raise ChatError(told_error(response.status_code, await response.aread()))
                 async for data in _events(response):
                     yield _text(data)
         except httpx.HTTPError as error:
@@ -91,7 +91,8 @@ def _text(data: dict[str, Any]) -> str:
     return "".join(choice["delta"].get("content") or "" for choice in data["choices"])
 
 
-def _message(status: int, body: bytes) -> str:
+def told_error(status: int, body: bytes) -> str:
+    """What a server says is wrong, or its status."""
     try:
         return str(json.loads(body)["error"]["message"])
     except (ValueError, LookupError, TypeError):

@@ -109,6 +109,24 @@ class SessionSettings(Section):
             secret=True,
         ),
     ] = None
+    max_pinned_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Bytes of states that one caller may pin; never more than half of memory or disk",
+            'a number of bytes or a size such as "256MiB" (0 = nobody pins)',
+            "several states of a 7B model, and most of the room stays for what is being said",
+        ),
+    ] = ByteSize(_GIB // 4)
+    max_import_bytes: Annotated[
+        ByteSize,
+        Field(ge=0),
+        About(
+            "Largest session file that is imported or exported, which memory has to hold",
+            'a number of bytes or a size such as "512MiB" (0 = none is)',
+            "a dozen turns of a 7B model, thousands of a small one",
+        ),
+    ] = ByteSize(_GIB // 2)
     records_bytes: Annotated[
         ByteSize,
         Field(ge=0),

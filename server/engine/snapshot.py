@@ -46,12 +46,14 @@ class FedIds:
 class Snapshot:
     """State (B = 1, on the host), the logits [V] that follow it, and the ids that were fed.
 
-    Immutable: whoever resumes from it copies the state into a slot.
+    Immutable: whoever resumes from it copies the state into a slot. told: what the ids mean, in
+    the words of whoever keeps it; the engine neither reads nor passes it on.
     """
 
     state: State
     logits: Tensor
     fed: FedIds
+    told: bytes = b""
 
     @classmethod
     def of_initial(cls, state: State) -> "Snapshot":
@@ -65,4 +67,4 @@ class Snapshot:
     @property
     def nbytes(self) -> int:
         """Of all it holds, though others may hold the same ids."""
-        return self.state.nbytes + self.logits.nbytes + self.fed.nbytes
+        return self.state.nbytes + self.logits.nbytes + self.fed.nbytes + len(self.told)

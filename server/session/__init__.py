@@ -3,7 +3,7 @@
 from server.session.archive import Archive
 from server.session.cipher import Cipher, CipherError
 from server.session.disk import DiskHome
-from server.session.entry import Entry, Owner, owner_name
+from server.session.entry import PATH_STEP, Entry, Owner, owner_name
 from server.session.home import Home, HomeError
 from server.session.keys import Key, conversation_key, extend, prompt_key
 from server.session.lock import FolderLock
@@ -12,6 +12,7 @@ from server.session.packing import Packing
 from server.session.store import SnapshotStore
 
 __all__ = [
+    "PATH_STEP",
     "Archive",
     "Cipher",
     "CipherError",

@@ -38,6 +38,8 @@ def encode(entry: Entry, snapshot: Snapshot, dtype: ArchiveDtype = "float32") ->
     }
     tensors["logits"] = snapshot.logits.contiguous()
     tensors["fed"] = torch.tensor(snapshot.fed.to_list(), dtype=torch.int32)
+    if snapshot.told:
+        tensors["told"] = torch.frombuffer(bytearray(snapshot.told), dtype=torch.uint8)
     dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in snapshot.state.tensors]
     return save(tensors, _header(entry, dtypes) | {"digest": _digest(tensors)})
 
@@ -53,7 +55,8 @@ def decode(data: bytes) -> tuple[Entry, Snapshot]:
         dtypes = [getattr(torch, name) for name in header["dtypes"].split(",")]
         parts = (tensors[name].to(dtype) for name, dtype in zip(_STATE, dtypes, strict=True))
         fed = FedIds(tensors["fed"].tolist())
-        return entry, Snapshot(State(*parts), tensors["logits"], fed)
+        told = tensors["told"].numpy().tobytes() if "told" in tensors else b""
+        return entry, Snapshot(State(*parts), tensors["logits"], fed, told)
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise CodecError(str(error)) from error
 
@@ -91,6 +94,7 @@ def _header(entry: Entry, dtypes: list[str]) -> dict[str, str]:
         "plain": str(int(entry.plain)),
         "used": repr(entry.used),
         "pinned": str(int(entry.pinned)),
+        "path": entry.path.hex(),
         "dtypes": ",".join(dtypes),
     }
 
@@ -119,6 +123,7 @@ def _entry(header: Mapping[str, str], nbytes: int) -> Entry:
             plain=header["plain"] == "1",
             used=float(header["used"]),
             pinned=header["pinned"] == "1",
+            path=bytes.fromhex(header.get("path", "")),
         )
     except (KeyError, ValueError) as error:
         raise CodecError("its header is damaged") from error

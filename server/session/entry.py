@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from server.session.keys import Key
 
+PATH_STEP = 8
 Owner = tuple[str, str]  # the fingerprint of what turns ids into states, and the caller
 
 
@@ -15,7 +16,8 @@ class Entry:
     owner: the caller as a hash (owner_name). parent: the key of the snapshot it continues.
     tokens: that were fed. turns: answers in it. nbytes: in its tier, as the budget counts it.
     plain: a text that is no conversation, under the key of its ids. tier: memory, disk or shared.
-    used: seconds since 1970.
+    used: seconds since 1970. path: names of the questions and answers that led here, in turn, of
+    PATH_STEP bytes each; the first names the session.
     """
 
     key: Key
@@ -29,6 +31,7 @@ class Entry:
     used: float = 0.0
     pinned: bool = False
     tier: str = "memory"
+    path: bytes = b""
 
 
 def owner_name(caller: str) -> str:

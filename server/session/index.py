@@ -13,13 +13,14 @@ from server.session.home import HomeError
 from server.session.keys import Key
 from server.sqlite import opened
 
-_VERSION = 1
-_COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned"
+_VERSION = 2
+_COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned, path"
 _SCHEMA = """
 CREATE TABLE entries (
     key BLOB PRIMARY KEY, parent BLOB, fingerprint TEXT NOT NULL, owner TEXT NOT NULL,
     tokens INTEGER NOT NULL, turns INTEGER NOT NULL, plain INTEGER NOT NULL,
     nbytes INTEGER NOT NULL, used REAL NOT NULL, pinned INTEGER NOT NULL,
+    path BLOB NOT NULL,
     inner_ INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX owners ON entries (owner, used);
@@ -30,7 +31,7 @@ CREATE INDEX cheapest ON entries (inner_ DESC, used) WHERE NOT pinned;
 _PUT = f"""
 INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
-    max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)),
+    max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)), ?,
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
 _WAL_BYTES = 2**20  # of the journal, which comes beside the budget
@@ -60,7 +61,7 @@ class Index:
     def put(self, entries: Iterable[Entry]) -> None:
         with self._changing() as connection:
             for entry in entries:
-                connection.execute(_PUT, (*_row(entry), entry.key, entry.key))
+                connection.execute(_PUT, (*_row(entry), entry.key, entry.path, entry.key))
                 connection.execute(
                     "UPDATE entries SET inner_ = 1 WHERE key = ? AND NOT inner_", (entry.parent,)
                 )
@@ -141,6 +142,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entry(row: tuple) -> Entry:  # type: ignore[type-arg]
-    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned = row
+    key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned, path = row
     whose = Entry(key, parent, fingerprint, owner, tokens, turns, bool(plain))
-    return replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")
+    kept = replace(whose, nbytes=nbytes, used=used, pinned=bool(pinned), tier="disk")
+    return replace(kept, path=path)

@@ -1,5 +1,6 @@
 """Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class SessionManager:
         *,
         turns: int = 0,
         plain: bool = False,
+        path: bytes = b"",
     ) -> None:
         """Keep a snapshot that continues the one of `parent`."""
         fingerprint, caller = owner
@@ -81,6 +83,7 @@ class SessionManager:
             turns,
             plain,
             used=time.time(),
+            path=path,
         )
         self._store.put(entry, snapshot)
         self._flights.landed(key)
@@ -110,6 +113,12 @@ class SessionManager:
         *before, key = id_keys(owner, ids, [parent, len(ids)] if parent else [len(ids)])
         self._lengths.note(owner, len(ids))
         self.keep(owner, key, snapshot, before[0] if before else None, plain=True)
+
+    @property
+    def pin_room(self) -> int:
+        """How many bytes more may be pinned in memory, half of which is for what is not."""
+        budget = self._store.budget
+        return budget // 2 - self._store.pinned_nbytes if budget else sys.maxsize
 
     async def entries(self, caller: str) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.

@@ -178,11 +178,13 @@ def _texts(fingerprint: str, owner: str) -> str:
 
 def _fields(entry: Entry) -> dict[str, Any]:
     fields = asdict(entry)
-    return fields | {"key": entry.key.hex(), "parent": entry.parent.hex() if entry.parent else None}
+    parent = entry.parent.hex() if entry.parent else None
+    return fields | {"key": entry.key.hex(), "parent": parent, "path": entry.path.hex()}
 
 
 def _entry(text: bytes, used: float) -> Entry:
     fields = json.loads(text)
     parent = fields["parent"]
     fields |= {"key": bytes.fromhex(fields["key"]), "tier": "shared", "used": used}
+    fields["path"] = bytes.fromhex(fields.get("path", ""))
     return Entry(**fields | {"parent": bytes.fromhex(parent) if parent else None})

@@ -68,6 +68,15 @@ class SnapshotStore:
         every = (kept.entry for tier in self._tiers for kept in tier.values())
         return [entry for entry in every if entry.owner == owner]
 
+    @property
+    def pinned_nbytes(self) -> int:
+        """Of all owners' pinned snapshots, as if no ids were shared."""
+        return sum(kept.entry.nbytes for kept in self._pinned.values())
+
+    @property
+    def budget(self) -> int:
+        return self._budget
+
     def put(self, entry: Entry, snapshot: Snapshot) -> bool:
         """Keep a snapshot; False if there was no room for it, or none but an inner one's."""
         pinned = entry.key in self._pinned or entry.pinned
@@ -125,4 +134,4 @@ class SnapshotStore:
 
 
 def _own(snapshot: Snapshot) -> int:
-    return snapshot.state.nbytes + snapshot.logits.nbytes
+    return snapshot.state.nbytes + snapshot.logits.nbytes + len(snapshot.told)

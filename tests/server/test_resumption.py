@@ -9,7 +9,8 @@ import torch
 from models import gosling, loader
 from models import tokenizer as tokenizers
 from models.backends import select
-from server.chat.service import ChatService, ServedModel
+from server.chat.served import ServedModel
+from server.chat.service import ChatService
 from server.chat.template import G1
 from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, TurnRequest
 from server.engine.client import EngineClient

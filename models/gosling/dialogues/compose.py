@@ -51,7 +51,7 @@ PERSONAS = (
 KNOWING = frozenset(["search", "define", "news", "population", "translate", "joke", "recipe"])
 LENGTHS = (1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14)
 LONG = (18, 24, 32, 40)  # so that facts are kept far beyond the length of most dialogues
-SINGLES: tuple[str, ...] = ("sums",) * 31 + ("words",) * 70 + ("counting",) * 10 + ("talk",) * 12
+SINGLES: tuple[str, ...] = ("sums",) * 31 + ("words",) * 90 + ("counting",) * 10 + ("talk",) * 25
 SINGLES += ("beyond",) * 25 + ("json",) * 16
 
 

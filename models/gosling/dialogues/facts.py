@@ -13,7 +13,7 @@ from models.gosling.dialogues.draw import Draw
 from models.gosling.dialogues.kinds import Fact, clause, fact, missing
 from models.gosling.dialogues.messages import Exchange, Message, turn
 from models.gosling.dialogues.phrases import choose
-from models.gosling.dialogues.surface import say
+from models.gosling.dialogues.surface import Tone, say
 from models.gosling.dialogues.vocabulary import entries
 from models.gosling.dialogues.wording import article, joined, upper_first
 
@@ -49,7 +49,7 @@ def acknowledge(told: list[Fact]) -> str:
 def tell_sentence(d: Draw, told: list[Fact]) -> str:
     """Several facts in one message, as sentences or joined by commas and `and`."""
     if len(told) == 1:
-        return say(d, f"{told[0].section}.tell", tell=True, **fill(told[0]))
+        return say(d, f"{told[0].section}.tell", tone=Tone.TELL, **fill(told[0]))
     low, run_on = d.chance(0.2), d.chance(0.55)
     parts = []
     for i, item in enumerate(told):
@@ -170,7 +170,7 @@ def note_text(d: Draw) -> str:
 def take_note(d: Draw, memory: Memory) -> Exchange:
     memory.note = note_text(d)
     answer = f"Got it, I will remember: {memory.note}."
-    return turn(ABILITY, say(d, "note.tell", tell=True, v=memory.note), answer)
+    return turn(ABILITY, say(d, "note.tell", tone=Tone.TELL, v=memory.note), answer)
 
 
 def ask_note(d: Draw, memory: Memory) -> Exchange:

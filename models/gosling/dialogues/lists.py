@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from models.gosling.dialogues import values
 from models.gosling.dialogues.draw import Draw
 from models.gosling.dialogues.messages import Exchange, turn
-from models.gosling.dialogues.surface import say
+from models.gosling.dialogues.surface import Tone, say
 from models.gosling.dialogues.wording import ORDINALS, joined
 
 ABILITY = "lists"
@@ -78,7 +78,7 @@ def make(d: Draw, kept: Kept) -> Exchange:
 
 
 def made(d: Draw, kept: Kept) -> str:
-    return say(d, "list.make", tell=True, list=kept.name, items=enumerated(d, kept.items))
+    return say(d, "list.make", tone=Tone.TELL, list=kept.name, items=enumerated(d, kept.items))
 
 
 def pasted(d: Draw, kept: Kept) -> str:

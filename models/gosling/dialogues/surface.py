@@ -5,10 +5,20 @@ compared with what was told.
 """
 
 from collections.abc import Mapping
+from enum import Enum, auto
 
 from models.gosling.dialogues.draw import Draw
 from models.gosling.dialogues.messages import Split
-from models.gosling.dialogues.phrases import Phrase, choose
+from models.gosling.dialogues.phrases import Phrase, choose, held_out
+
+
+class Tone(Enum):
+    """What a message does, which is what stands around it."""
+
+    ASK = auto()
+    TELL = auto()
+    CHAT = auto()
+
 
 ASK = (
     "Hey, ", "So, ", "Okay, ", "Ok, ", "Please tell me, ", "Tell me, ", "Quick question: ",
@@ -39,44 +49,58 @@ TELL_ENDS = (
     " Keep it in mind.",
     " Just so you know.", " By the way.", " Nice, right?", " Thanks.", " ok?", " ...", "..",
 )  # fmt: skip
+CHAT = (
+    "Hey, ", "So, ", "Okay, ", "Ok, ", "Well, ", "Oh, ", "Hmm, ", "Um, ", "Hi, ", "Hello, ",
+    "Gosling, ", "Anyway, ", "Right, ", "Alright, ", "By the way, ", "You know, ", "Honestly, ",
+    "To be honest, ", "And ", "But ", "Listen, ", "Look, ", "Ah, ", "Hey Gosling, ", "Hi there, ",
+    "Dear Gosling, ", "Hi. ", "Hello! ", "Oh well, ", "Now, ", "Yes, ", "Good morning, ",
+    "Good evening, ", "My friend, ", "Just so you know, ", "Let me tell you: ", "Ok so ",
+)  # fmt: skip
+CHAT_ENDS = (
+    ", Gosling", ", my friend", ", mate", ", buddy", ", you know", ", I think", ", honestly",
+    ", to be honest", ", really", " tbh", " lol", " haha", " :)", " :D", "!", "!!", "!!!", " !",
+    " ...", "..", "...", " now", " then", " again", " today", " okay?", " really", " man", " dude",
+    ", dear", ", by the way", " right now",
+)  # fmt: skip
+OPENERS = {Tone.ASK: ASK, Tone.TELL: TELL, Tone.CHAT: CHAT}
+CLOSERS = {Tone.ASK: ENDS, Tone.TELL: TELL_ENDS, Tone.CHAT: CHAT_ENDS}
 NO_COMMAND = (
     "Please", "And", "I ", "My ", "Also", "Oh", "One", "No ", "We ", "Number",
     "The ", "Do not", "Don't", "Let", "Can ", "Could ", "Go ", "It ", "Now ", "Just ",
 )  # fmt: skip
 
 
-def say(d: Draw, section: str, *, tell: bool = False, **values: str) -> str:
-    """One user message in a phrasing of `section`; `tell` says that it states something."""
-    return render(d, choose(d, section), values, tell=tell)
+def say(d: Draw, section: str, *, tone: Tone = Tone.ASK, **values: str) -> str:
+    """One user message in a phrasing of `section`."""
+    return render(d, choose(d, section), values, tone=tone)
 
 
-def render(d: Draw, phrase: Phrase, values: Mapping[str, str], *, tell: bool = False) -> str:
+def render(d: Draw, phrase: Phrase, values: Mapping[str, str], *, tone: Tone = Tone.ASK) -> str:
     if d.split is Split.HELD_PHRASES or d.chance(0.45):
         return phrase.text.format_map(values)
-    return noisy(d, phrase, tell).format_map(values)
+    template = noisy(d, phrase, tone)
+    return (phrase.text if held_out(template) else template).format_map(values)
 
 
-def noisy(d: Draw, phrase: Phrase, tell: bool) -> str:
+def noisy(d: Draw, phrase: Phrase, tone: Tone) -> str:
     low = d.chance(0.35)
-    opener = d.pick(openers(phrase.text, tell)) if d.chance(0.4) else ""
-    if phrase.text.lower().startswith(opener.lower().rstrip(" ,:.")):
-        opener = ""  # nobody says it twice, and "Hey hey" is held out
+    opener = d.pick(openers(phrase.text, tone)) if d.chance(0.4) else ""
+    if phrase.text.lower().startswith(opener.lower().rstrip(" ,:.!")):
+        opener = ""  # nobody says it twice
     template = phrase.middle if opener else phrase.text
     if low:
         template, opener = phrase.lower, opener.lower()
     if d.split is Split.TRAIN and d.chance(0.08):
         template = typo(d, template)
-    return opener + ending(d, template, tell)
+    return opener + ending(d, template, tone)
 
 
-def openers(text: str, tell: bool) -> tuple[str, ...]:
-    if tell:
-        return TELL
+def openers(text: str, tone: Tone) -> tuple[str, ...]:
     command = text.endswith(".") and not text.startswith(NO_COMMAND) and text[0] != "{"
-    return DO if command else ASK
+    return DO if tone is Tone.ASK and command else OPENERS[tone]
 
 
-def ending(d: Draw, template: str, tell: bool) -> str:
+def ending(d: Draw, template: str, tone: Tone) -> str:
     """The template with its final mark dropped, kept or replaced by a closer."""
     roll = d.rng.random()
     if roll < 0.45:
@@ -84,7 +108,7 @@ def ending(d: Draw, template: str, tell: bool) -> str:
     bare = template.rstrip(".?! ")
     if roll < 0.78 or template.endswith("}"):
         return bare
-    return (bare if d.chance(0.5) else template) + d.pick(TELL_ENDS if tell else ENDS)
+    return (bare if d.chance(0.5) else template) + d.pick(CLOSERS[tone])
 
 
 def typo(d: Draw, template: str) -> str:

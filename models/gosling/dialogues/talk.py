@@ -4,7 +4,7 @@ from models.gosling.dialogues import values
 from models.gosling.dialogues.draw import Draw
 from models.gosling.dialogues.messages import Exchange, turn
 from models.gosling.dialogues.phrases import choose
-from models.gosling.dialogues.surface import render, say
+from models.gosling.dialogues.surface import Tone, render, say
 from models.gosling.dialogues.vocabulary import entries
 from models.gosling.dialogues.wording import plural
 
@@ -33,9 +33,10 @@ ANSWERS = {
     "news": "I see. Thank you for telling me.",
 }
 SECTIONS = (
-    "hello", "hello", "hello", "how", "how", "thanks", "thanks", "bye", "praise", "blame", "glad",
-    "sad", "sad", "weather", "okay", "okay", "there", "news", "news", "foreign", "foreign",
-    "who", "who", "who", "can", "can", "can",
+    "hello", "hello", "how", "how", "thanks", "thanks", "bye", "praise", "praise", "praise",
+    "blame", "blame", "blame", "glad", "glad", "glad", "sad", "sad", "weather", "okay", "okay",
+    "okay", "okay", "there", "there", "there", "news", "news", "news", "foreign", "who", "who",
+    "can", "can",
 )  # fmt: skip
 GREETINGS = (
     ("Hallo", "Guten Tag", "Guten Morgen", "Guten Abend", "Servus", "Moin"),
@@ -88,7 +89,8 @@ def question(d: Draw, section: str | None = None, persona: str = "") -> Exchange
         return who(d, persona)
     if section == "can":
         return turn(IDENTITY, say(d, "can"), CAN, CAN)
-    text = render(d, choose(d, section), news(d) if section == "news" else {})
+    filled = news(d) if section == "news" else {}
+    text = render(d, choose(d, section), filled, tone=Tone.CHAT)
     return turn(ABILITY, text, ANSWERS[section], ANSWERS[section])
 
 

@@ -10,7 +10,7 @@ from server.api.chat_answer import SERVICE_TIER, Counted
 from server.api.items import Item
 from server.api.responses.request import ResponseBody
 from server.api.responses.turn import Asked
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
 Status = Literal["completed", "failed", "in_progress", "cancelled", "incomplete"]

@@ -18,7 +18,8 @@ from server.api.responses.request import (
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.stored import Earlier, Stored, read_history
 from server.api.tool_fields import allowed_tools, required_tool, tools_at
-from server.chat.service import ChatService, ServedModel
+from server.chat.served import ServedModel
+from server.chat.service import ChatService
 from server.chat.turn import Turn
 from server.chat.types import Constraint, Message, Thinking, Tool, ToolChoice, TurnRequest
 from server.errors import InvalidRequest, NotFound

@@ -19,8 +19,13 @@ class Conversations:
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
 
-    def create(self, metadata: dict[str, str], items: Sequence[Item]) -> Document:
-        """A new one. Raises InvalidRequest if it is too large to be kept."""
+    def create(
+        self, metadata: dict[str, str], items: Sequence[Item], *, session: str | None = None
+    ) -> Document:
+        """A new one; session: the id of what it was made of, and goes with.
+
+        Raises InvalidRequest if it is too large to be kept.
+        """
         about = {
             "id": new_id("conv"),
             "object": "conversation",
@@ -28,6 +33,8 @@ class Conversations:
             "metadata": metadata,
         }
         document: Document = {"conversation": about, "items": list(items)}
+        if session is not None:
+            document["session"] = session
         self._put(document)
         return document
 

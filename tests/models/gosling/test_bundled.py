@@ -22,6 +22,8 @@ FLOORS = {
     "tools": 90,
     "beyond": 90,
 }
+# The same in phrasings that training never saw.
+PHRASING_FLOORS = {"talk": 82, "identity": 90}
 CHECKED = 60
 
 
@@ -46,3 +48,10 @@ def test_it_can_what_its_card_says(greedy: Greedy, ability: str) -> None:
     checks = unseen(Split.HELD_VALUES, ability, CHECKED)
     result = measure(greedy, greedy.encode, checks, ability, "held values")
     assert result.percent >= FLOORS[ability], result.wrong
+
+
+@pytest.mark.parametrize("ability", PHRASING_FLOORS)
+def test_it_knows_what_is_meant_in_other_words(greedy: Greedy, ability: str) -> None:
+    checks = unseen(Split.HELD_PHRASES, ability, CHECKED)
+    result = measure(greedy, greedy.encode, checks, ability, "held phrasings")
+    assert result.percent >= PHRASING_FLOORS[ability]

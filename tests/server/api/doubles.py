@@ -12,7 +12,7 @@ from models.tokenizer import Tokenizer
 from server.api.build import build_api
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Offer
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.template import G1
 from server.chat.types import (
     ChoiceEnd,

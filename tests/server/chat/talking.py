@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.base import Model
-from server.chat.service import ChatService, ServedModel
+from server.chat.served import ServedModel
+from server.chat.service import ChatService
 from server.chat.template import G1, Template
 from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.turn import Turn

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.chat.sampling import resolve
-from server.chat.service import ServedModel
+from server.chat.served import ServedModel
 from server.chat.template import G1
 from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta
 from server.errors import AnswerFailed, InvalidRequest, Overloaded

@@ -2,10 +2,12 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from hypothesis import given, settings
@@ -13,8 +15,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.base import State
+from server.chat.sessions import Bounds, KeptSessions
+from server.chat.told import Told, answer_path
 from server.chat.types import Message, SamplingOptions
-from server.session import Archive, DiskHome, Packing, SessionManager, SnapshotStore
+from server.session import Archive, DiskHome, Entry, Packing, SessionManager, SnapshotStore
+from server.session.tree import Session
 from tests.doubles import CountingModel
 from tests.server.chat.talking import TOKENIZER, Server, assistant, read, serving, user
 
@@ -67,6 +72,9 @@ class Warm:
         self._archive.open()
         self._sessions = SessionManager(SnapshotStore(self._memory), self._archive)
         self.server.service._sessions = self._sessions
+        offer = SimpleNamespace(id="m", model=self.server.service.model)
+        catalogue: Any = SimpleNamespace(offers=[offer])
+        self.kept = KeptSessions(self._sessions, catalogue, Bounds())
 
     async def restart(self) -> None:
         await self._archive.close()
@@ -83,12 +91,13 @@ class Warm:
 WORDS = st.sampled_from(["one", "two", "three"])
 SAY = st.tuples(st.just("say"), st.integers(0, 30), WORDS)
 EDIT = st.tuples(st.just("edit"), st.integers(0, 30), WORDS)
+TURN = st.tuples(st.sampled_from(["fork", "rewind", "carry"]), st.integers(0, 30), st.just(""))
 LOSS = st.sampled_from([("evict", 0, ""), ("restart", 0, "")])
 MEMORY = st.sampled_from([0, 1000, 10**8])  # bytes: of nothing, of a few, of all
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(SAY | EDIT | LOSS, min_size=1, max_size=14), MEMORY)
+@given(st.lists(SAY | EDIT | TURN | LOSS, min_size=1, max_size=14), MEMORY)
 def test_any_tree_is_answered_as_if_it_were_read_from_the_beginning(
     steps: list[tuple[str, int, str]], memory: int
 ) -> None:
@@ -113,8 +122,54 @@ async def grown(steps: list[tuple[str, int, str]], memory: int) -> None:
                 await warm.restart()
             elif what == "say":
                 nodes.append(await said(node, text, server, cold))
+            elif what in {"fork", "rewind", "carry"}:
+                nodes = await turned(what, node, nodes, warm)
             elif node.messages:  # an answer that the client has changed
                 nodes.append(Node((*node.messages[:-1], assistant(text))))
+
+
+async def turned(what: str, node: Node, nodes: list[Node], warm: Warm) -> list[Node]:
+    """A session taken at the turn where the node ends, if there is a state."""
+    sessions, model = warm.kept, warm.server.service.model
+    if not node.tokens:
+        return nodes
+    path = answer_path(model, "ann", Told(node.messages))
+    found = [s for s in await sessions.all("ann") if path.startswith(s.entries[0].path[:8])]
+    turns = [turn for s in found for turn in s.turns if turn.path == path]
+    if not turns:  # lost with the memory, or forgotten
+        return [Node(one.messages) if one is node else one for one in nodes]
+    (session,), (turn,) = found, turns
+    told = await sessions.told("ann", session, turn)
+    assert told.messages == node.messages
+    if what == "fork":
+        return [*nodes, Node(told.messages, turn.state.tokens if turn.state else 0)]
+    if what == "rewind":
+        await sessions.rewind("ann", session, turn)
+        left = session_of(await sessions.all("ann"), path)
+        assert all(e.path == path for e in left if e.path.startswith(path))
+        behind = len(node.messages)
+        return [
+            Node(n.messages) if n.messages[:behind] == node.messages and n is not node else n
+            for n in nodes
+        ]
+    if turn.state is None:
+        return nodes
+    data = b"".join(await sessions.export("ann", session, turn, tree=False))
+    await sessions.delete("ann", session)
+    assert not session_of(await sessions.all("ann"), path)
+
+    async def body() -> AsyncIterator[bytes]:
+        for at in range(0, len(data), 1000):
+            yield data[at : at + 1000]
+
+    taken = await sessions.take("ann", body())
+    assert (taken.told.messages, taken.turn.path) == (node.messages, path)
+    first = node.messages[0]
+    return [Node(n.messages) if n.messages[:1] == (first,) and n is not node else n for n in nodes]
+
+
+def session_of(sessions: Sequence[Session], path: bytes) -> Sequence[Entry]:
+    return [entry for s in sessions for entry in s.entries if entry.path[:8] == path[:8]]
 
 
 async def said(node: Node, text: str, warm: Server, cold: Server) -> Node:

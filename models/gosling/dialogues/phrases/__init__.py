@@ -36,6 +36,7 @@ CONTRACTIONS = (
 )
 SPACED = re.compile(r" (?=[?.!]$)")
 CHOICE = re.compile(r"\(([^()]*)\)")
+MARKS = re.compile(r"[^\w{}]+")
 LITERAL = re.compile(r"(\{\w+\})")
 
 
@@ -110,6 +111,23 @@ def bank() -> dict[str, Section]:
         for section, is_held, forms in parse(text):
             found.setdefault(section, ([], []))[is_held].append(forms)
     return {name: Section(tuple(train), tuple(held)) for name, (train, held) in found.items()}
+
+
+def bare(text: str) -> str:
+    """The words alone: in lower case, without marks, slots kept."""
+    return " ".join(MARKS.sub(" ", text.lower()).split())
+
+
+@cache
+def held_forms() -> frozenset[str]:
+    """The bare words of every held-out phrasing that has no slot."""
+    lines = (line for section in bank().values() for line in section.held)
+    return frozenset(bare(p.text) for line in lines for p in line if "{" not in p.text)
+
+
+def held_out(text: str) -> bool:
+    """Whether these are the words of a phrasing that is held out."""
+    return bare(text) in held_forms()
 
 
 def choose(d: Draw, section: str) -> Phrase:
