@@ -1,9 +1,12 @@
-"""Packed weights kept in a file, so that the next start reads them instead of packing again.
+"""Packed weights kept in a file, so that the next start maps them instead of packing again.
 
 A file: 8 bytes "RWKVPACK", the length of the header (u64, little-endian), its SHA-256, the header
 as JSON, and the tensors as the library packs them, each with a checksum against damage. Whoever
 can write such a file decides what a model says, so one that others own or may write to is never
 read. What is wrong with a file is said in the log, and it is made again.
+
+A file that is in use is mapped, and must stay as it is: it is written under another name and
+renamed, so that a new one takes the place of the old one, which lives on until nobody uses it.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,32 +89,37 @@ def file_name(checkpoint: Path, key: Key) -> str:
 
 
 class PackedFile:
-    """An open file of packed weights whose header is in order; the tensors are not read yet."""
+    """An open file of packed weights whose header is in order; the tensors are not read yet.
+
+    file: its descriptor. size: in bytes.
+    """
 
     def __init__(self, path: Path, key: Key) -> None:
         """Raises PackedError; FileNotFoundError where there is none."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            self._file = os.open(path, flags)
+            self.file = os.open(path, flags)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise PackedError(f"cannot be opened: {error.strerror}") from error
         try:
-            _check_owner(os.fstat(self._file))
+            found = os.fstat(self.file)
+            _check_owner(found)
+            self.size = found.st_size
             self._places = _places(self._header(key))
         except BaseException:
             self.close()
             raise
 
     def _header(self, key: Key) -> Mapping[str, Any]:
-        front = os.pread(self._file, _FRONT.size, 0)
+        front = os.pread(self.file, _FRONT.size, 0)
         if len(front) < _FRONT.size:
             raise PackedError("is truncated")
         magic, length, digest = _FRONT.unpack(front)
         if magic != _MAGIC or length > _MOST_HEADER:
             raise PackedError("is of another kind")
-        text = os.pread(self._file, length, _FRONT.size)
+        text = os.pread(self.file, length, _FRONT.size)
         if hashlib.sha256(text).digest() != digest:
             raise PackedError("is damaged")
         try:
@@ -128,21 +136,30 @@ class PackedFile:
         """Bytes of each tensor."""
         return {name: size for name, (_, size, _) in self._places.items()}
 
-    def read(self, blobs: Mapping[str, Blob], threads: int) -> Iterator[str]:
-        """Fill memory with what the file has; gives each name when it is there. PackedError."""
+    @property
+    def starts(self) -> Mapping[str, int]:
+        """Where each tensor lies in the file."""
+        return {name: start for name, (start, _, _) in self._places.items()}
 
-        def fill(name: str) -> str:
+    def check(self, blobs: Mapping[str, Blob], threads: int, *, read: bool) -> None:
+        """Compare checksums. read: fill the blobs with what the file has; else they are its own.
+
+        Raises PackedError.
+        """
+
+        def check_one(name: str) -> None:
             start, size, checksum = self._places[name]
-            _fill(self._file, start, blobs[name], size)
+            if read:
+                _fill(self.file, start, blobs[name], size)
             if _checksum(blobs[name]) != checksum:
                 raise PackedError(f"is damaged in {name}")
-            return name
 
         with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(fill, blobs)
+            for _ in pool.map(check_one, blobs):
+                pass
 
     def close(self) -> None:
-        os.close(self._file)
+        os.close(self.file)
 
 
 def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
