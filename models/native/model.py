@@ -91,7 +91,7 @@ class NativeModel:
         self, packed: PackedFile, outlines: Iterable[tuple[str, Tensor]], threads: int
     ) -> None:
         """Raises PackedError, or CheckpointError where sizes are not those of the outlines."""
-        is_mapped = not self._library.rwkv_map(self._handle, packed.file, packed.size)
+        is_mapped = not self._library.rwkv_map(self._handle, packed.mappable, packed.size)
         blobs = {}
         for name, outline in outlines:
             size, memory = packed.sizes.get(name, 0), ctypes.c_void_p()

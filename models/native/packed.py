@@ -21,7 +21,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ _MAGIC = b"RWKVPACK"
 _FRONT = struct.Struct("<8sQ32s")
 _MOST_HEADER = 16 << 20
 _ALIGNED = 64
+_BLOCK = 2 << 20  # bytes: a huge page of most processors
 _SPARE = 2  # times a file's size that must be free on the disk before it is written
 _ABANDONED = 3600  # seconds after which a file that was never finished is deleted
 
@@ -91,20 +92,20 @@ def file_name(checkpoint: Path, key: Key) -> str:
 class PackedFile:
     """An open file of packed weights whose header is in order; the tensors are not read yet.
 
-    file: its descriptor. size: in bytes.
+    size: in bytes.
     """
 
     def __init__(self, path: Path, key: Key) -> None:
         """Raises PackedError; FileNotFoundError where there is none."""
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            self.file = os.open(path, flags)
+            self._file = os.open(path, flags)
         except FileNotFoundError:
             raise
         except OSError as error:
             raise PackedError(f"cannot be opened: {error.strerror}") from error
         try:
-            found = os.fstat(self.file)
+            found = os.fstat(self._file)
             _check_owner(found)
             self.size = found.st_size
             self._places = _places(self._header(key))
@@ -113,13 +114,13 @@ class PackedFile:
             raise
 
     def _header(self, key: Key) -> Mapping[str, Any]:
-        front = os.pread(self.file, _FRONT.size, 0)
+        front = os.pread(self._file, _FRONT.size, 0)
         if len(front) < _FRONT.size:
             raise PackedError("is truncated")
         magic, length, digest = _FRONT.unpack(front)
         if magic != _MAGIC or length > _MOST_HEADER:
             raise PackedError("is of another kind")
-        text = os.pread(self.file, length, _FRONT.size)
+        text = os.pread(self._file, length, _FRONT.size)
         if hashlib.sha256(text).digest() != digest:
             raise PackedError("is damaged")
         try:
@@ -137,6 +138,11 @@ class PackedFile:
         return {name: size for name, (_, size, _) in self._places.items()}
 
     @property
+    def mappable(self) -> int:
+        """The descriptor."""
+        return self._file
+
+    @property
     def starts(self) -> Mapping[str, int]:
         """Where each tensor lies in the file."""
         return {name: start for name, (start, _, _) in self._places.items()}
@@ -150,7 +156,7 @@ class PackedFile:
         def check_one(name: str) -> None:
             start, size, checksum = self._places[name]
             if read:
-                _fill(self.file, start, blobs[name], size)
+                _fill(self._file, start, blobs[name], size)
             if _checksum(blobs[name]) != checksum:
                 raise PackedError(f"is damaged in {name}")
 
@@ -159,7 +165,7 @@ class PackedFile:
                 pass
 
     def close(self) -> None:
-        os.close(self.file)
+        os.close(self._file)
 
 
 def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
@@ -173,11 +179,8 @@ def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest()))
-            file.write(header)
-            for start, blob in zip(starts, blobs.values(), strict=True):
-                file.seek(start)
-                file.write(_view(blob, blob.size))
+            for block in _blocks(_parts(header, starts, blobs.values())):
+                file.write(block)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -202,6 +205,35 @@ def _layout(key: Key, blobs: Mapping[str, Blob]) -> tuple[bytes, Sequence[int], 
     start = _FRONT.size + len(laid_out()[0]) + 16 * len(blobs) + _ALIGNED
     start -= start % _ALIGNED
     return laid_out()
+
+
+def _parts(
+    header: bytes, starts: Sequence[int], blobs: Iterable[Blob]
+) -> Iterator[bytes | memoryview]:
+    """All of a file, in order."""
+    front = _FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
+    yield front
+    yield header
+    done = len(front) + len(header)
+    for start, blob in zip(starts, blobs, strict=True):
+        yield bytes(start - done)
+        yield _view(blob, blob.size)
+        done = start + blob.size
+
+
+def _blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytearray]:
+    """The same bytes by _BLOCK, so that the system keeps them in pages as large."""
+    block = bytearray()
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            room = _BLOCK - len(block)
+            block += view[:room]
+            view = view[room:]
+            if len(block) == _BLOCK:
+                yield block
+                block = bytearray()
+    yield block
 
 
 def _sweep(path: Path) -> None:
