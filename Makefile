@@ -48,8 +48,9 @@ test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
 
 .PHONY: soak
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server, and leave it, many times; see what is left
-	SOAK_KILLS=100 SOAK_TURNS=30 DISCONNECTS=10000 $(BIN)/python -m pytest \
+	SOAK_KILLS=100 SOAK_TURNS=30 DISCONNECTS=10000 CONVERSATIONS=10000 $(BIN)/python -m pytest \
 		tests/server/test_kills.py tests/server/test_disconnects.py \
+		tests/server/session/test_budgets.py \
 		-o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: fuzz
@@ -107,6 +108,14 @@ GPU_TESTS := -m pytest tests/gpu --confcutdir=tests/gpu -o addopts=--import-mode
 .PHONY: sanitize
 sanitize: $(VENV)/.develop ## Run the native library under sanitizers
 	$(BIN)/python -m tests.models.native.sanitize
+
+.PHONY: arm-check
+arm-check: $(VENV)/.develop $(VENV)/.native ## Compile the native library for ARM and run it in an emulator
+	@for program in aarch64-linux-gnu-g++ qemu-aarch64-static; do \
+		command -v $$program > /dev/null || \
+			{ echo "arm-check needs $$program: install g++-aarch64-linux-gnu and qemu-user-static." >&2; exit 1; }; \
+	done
+	$(BIN)/python -m pytest tests/arm --confcutdir=tests/arm -o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: lock
 lock: $(VENV)/.develop ## Rewrite constraints.txt from what is installed

@@ -20,6 +20,9 @@ from server.session import (
     Packing,
 )
 
+# Bytes of snapshots that wait to be written, beside those in memory: a quarter of theirs, within
+_LEAST_WAITING, _MOST_WAITING = 2**24, 2**29
+
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,8 @@ class Keeping:
         self._cipher, self._shared = _cipher(settings), _shared(settings)
         self._packing = Packing(settings.archive_dtype, self._cipher)
         self._lock: FolderLock | None = None
-        self.archive = Archive(self._homes, self._packing)
+        waiting = min(max(settings.memory_bytes // 4, _LEAST_WAITING), _MOST_WAITING)
+        self.archive = Archive(self._homes, self._packing, outbox_bytes=waiting)
 
     def open(self) -> None:
         """Blocks while what is kept is looked through."""
@@ -55,13 +59,13 @@ class Keeping:
         return [home for home in (self._disk(), self._shared) if home is not None]
 
     def _disk(self) -> Home | None:
-        """With the files and documents beside it, which are not where it is encrypted."""
+        """With documents beside it, and files, which are temporary where it is encrypted."""
         try:
             folder = data_dir(self._settings)
             self._lock = FolderLock(folder)
             if self._cipher is None:
                 self._files.lie_in(folder / "files")
-                self._documents(folder / "documents.sqlite3")
+            self._documents(folder / "documents.sqlite3")
             return self._states(folder) if self._settings.disk_bytes else None
         except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
             log.warning("nothing will be kept on disk: the data folder %s", error)
@@ -69,7 +73,7 @@ class Keeping:
 
     def _documents(self, path: Path) -> None:
         try:
-            self._records.open(path)
+            self._records.open(path, self._cipher)
         except OSError as error:
             log.warning("stored documents will be kept in memory only: %s", error)
 

@@ -97,6 +97,8 @@ class Allowances:
 
     def spent(self, caller: str, tokens: int) -> None:
         """See Meter."""
+        if not self._limits.tokens_per_minute:  # asked for every token
+            return
         if (bucket := self._own(caller).get("tokens")) is not None:
             bucket.take(tokens, self._clock())
 

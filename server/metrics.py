@@ -13,13 +13,14 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     GCCollector,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
 )
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from server.tallies import Spread, Spreads, Tallies
 
 _PREFIX = "rwkv_server"
 REASONS = ("stop", "length", "cancelled", "failed")
@@ -103,9 +104,7 @@ class Pace:
 class StepMetrics:
     """Counts the steps of one engine."""
 
-    def __init__(
-        self, seconds: Histogram, sequences: Histogram, tokens: Histogram, pace: Pace
-    ) -> None:
+    def __init__(self, seconds: Spread, sequences: Spread, tokens: Spread, pace: Pace) -> None:
         self._seconds, self._sequences, self._tokens = seconds, sequences, tokens
         self._pace = pace
 
@@ -121,12 +120,12 @@ class _AnswerCounts:
     """Of all models."""
 
     prompts: Counter
-    generated: Counter
+    generated: Tallies
     answers: Counter
     saved: Counter
-    waited: Histogram
-    first: Histogram
-    between: Histogram
+    waited: Spreads
+    first: Spreads
+    between: Spreads
 
 
 class AnswerMetrics:
@@ -135,11 +134,11 @@ class AnswerMetrics:
     def __init__(self, model: str, counts: _AnswerCounts, pace: Pace) -> None:
         self._computed = counts.prompts.labels(model, "computed")
         self._cached = counts.prompts.labels(model, "cached")
-        self._generated = counts.generated.labels(model)
+        self._generated = counts.generated.of(model)
         self._ends = {reason: counts.answers.labels(model, reason) for reason in REASONS}
-        self._saved, self._waited = counts.saved.labels(model), counts.waited.labels(model)
+        self._saved, self._waited = counts.saved.labels(model), counts.waited.of(model)
         self._pace = pace
-        self._first, self._between = counts.first.labels(model), counts.between.labels(model)
+        self._first, self._between = counts.first.of(model), counts.between.of(model)
 
     def admitted(self, computed: int, cached: int) -> None:
         self._computed.inc(computed)
@@ -150,11 +149,11 @@ class AnswerMetrics:
         self._waited.observe(seconds)
 
     def first_token(self, seconds: float) -> None:
-        self._generated.inc()
+        self._generated.add()
         self._first.observe(seconds)
 
     def next_token(self, seconds: float) -> None:
-        self._generated.inc()
+        self._generated.add()
         self._between.observe(seconds)
 
     def ended(self, reason: str) -> None:
@@ -180,38 +179,43 @@ class Metrics:
         self._requests = self._counter("http_requests", ended, "route", "status")
         self._errors = self._counter("errors", errors, "type", "code")
         name = "http_request_duration_seconds"
-        self._request_s = self._histogram(name, "HTTP requests to their end", _REQUEST_S, "route")
+        self._request_s = self._spreads(name, "HTTP requests to their end", _REQUEST_S, "route")
 
     def _count_answers(self) -> None:
         saved = "Time that kept states have saved, an estimate"
         self._answers = _AnswerCounts(
             prompts=self._counter("prompt_tokens", "Tokens of prompts", "model", "kind"),
-            generated=self._counter("generated_tokens", "Sampled tokens", "model"),
+            generated=self._tallies("generated_tokens", "Sampled tokens"),
             answers=self._counter("answers", "Answers that have ended", "model", "finish_reason"),
             saved=self._counter("prefill_saved_seconds", saved, "model"),
-            waited=self._histogram("queue_seconds", "Admission to slot", _FIRST_S),
-            first=self._histogram(
+            waited=self._spreads("queue_seconds", "Admission to slot", _FIRST_S),
+            first=self._spreads(
                 "time_to_first_token_seconds", "Admission to first token", _FIRST_S
             ),
-            between=self._histogram("inter_token_latency_seconds", "Token to next token", _STEP_S),
+            between=self._spreads("inter_token_latency_seconds", "Token to next token", _STEP_S),
         )
 
     def _count_steps(self) -> None:
         self._steps = (
-            self._histogram("step_duration_seconds", "Engine steps", _STEP_S),
-            self._histogram("step_sequences", "Sequences fed by a step", _SEQUENCES),
-            self._histogram("step_tokens", "Tokens fed by a step", _TOKENS),
+            self._spreads("step_duration_seconds", "Engine steps", _STEP_S),
+            self._spreads("step_sequences", "Sequences fed by a step", _SEQUENCES),
+            self._spreads("step_tokens", "Tokens fed by a step", _TOKENS),
         )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace=_PREFIX, registry=self._registry)
 
-    def _histogram(
+    def _tallies(self, name: str, text: str) -> Tallies:
+        tallies = Tallies(f"{_PREFIX}_{name}", text, "model")
+        self._registry.register(tallies)
+        return tallies
+
+    def _spreads(
         self, name: str, text: str, bounds: Sequence[float], label: str = "model"
-    ) -> Histogram:
-        return Histogram(
-            name, text, [label], namespace=_PREFIX, registry=self._registry, buckets=bounds
-        )
+    ) -> Spreads:
+        spreads = Spreads(f"{_PREFIX}_{name}", text, label, bounds)
+        self._registry.register(spreads)
+        return spreads
 
     def answers(self, model: str, engine: str | None = None) -> AnswerMetrics:
         """What counts the answers of a configured model, which another's engine may compute."""
@@ -219,13 +223,13 @@ class Metrics:
 
     def steps(self, model: str) -> StepMetrics:
         """What counts the steps of the engine that a configured model has."""
-        seconds, sequences, tokens = (histogram.labels(model) for histogram in self._steps)
+        seconds, sequences, tokens = (spreads.of(model) for spreads in self._steps)
         return StepMetrics(seconds, sequences, tokens, self._paces[model])
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """A request has ended; `route` is an address as it is documented."""
         self._requests.labels(route, str(status)).inc()
-        self._request_s.labels(route).observe(seconds)
+        self._request_s.of(route).observe(seconds)
 
     def error(self, type: str, code: str | None) -> None:
         """A response was an error."""

@@ -9,7 +9,7 @@ import torch
 
 from models.native.library import available
 
-collect_ignore = ["gpu"]  # `make gpu-check` runs these, on machines that have one
+collect_ignore = ["gpu", "arm"]  # what `make gpu-check` and `make arm-check` run, if they can
 
 
 # No test, nor any process that one starts, may see the conversations of whoever runs it.

@@ -12,9 +12,10 @@ from models.detect.generation import generation
 from models.detect.shapes import check, layers, matrix
 from models.tensors import outlines
 
-__all__ = ["check", "detect"]
+__all__ = ["EXPECTED", "check", "detect"]
 
-_EXPECTED = {"4": rwkv4, "5.0": rwkv5, "5.1": rwkv5, "5.2": rwkv5, "6": rwkv6, "7": rwkv7}
+EXPECTED = {"4": rwkv4, "5.0": rwkv5, "5.1": rwkv5, "5.2": rwkv5, "6": rwkv6, "7": rwkv7}
+"""What each generation's tensors are: modules with `heads` and `shapes`."""
 
 
 def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
@@ -26,7 +27,7 @@ def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
     found = generation(known)
     count = layers(known)
     vocab_size, width = matrix(known, "emb.weight")
-    heads, head_size = _EXPECTED[found].heads(known, width)
+    heads, head_size = EXPECTED[found].heads(known, width)
     spec = ModelSpec(
         generation=found,
         layers=count,
@@ -38,5 +39,5 @@ def detect(tensors: Mapping[str, Tensor]) -> ModelSpec:
         parameters=sum(tensor.numel() for tensor in known.values()),
         fingerprint=fingerprint(tensors),
     )
-    check(known, _EXPECTED[found].shapes(known, spec) | initial.shapes(known, spec))
+    check(known, EXPECTED[found].shapes(known, spec) | initial.shapes(known, spec))
     return spec

@@ -44,10 +44,13 @@ class BuildError(RuntimeError):
     """The library could not be compiled; the message is one sentence."""
 
 
-def build(folder: Path = FOLDER, extra: tuple[str, ...] = ()) -> Path:
-    """Compile the sources of `folder`/src into `folder`, with `extra` flags. Raises BuildError."""
+def build(folder: Path = FOLDER, extra: tuple[str, ...] = (), machine: str = "") -> Path:
+    """Compile the sources of `folder`/src into `folder`, with `extra` flags. Raises BuildError.
+
+    machine: what CXX compiles for, where that is not this one.
+    """
     compiler = find_compiler()
-    machine = platform.machine().lower()
+    machine = (machine or platform.machine()).lower()
     sources: dict[str, list[str]] = {name: [] for name in _COMMON}
     # Packed weights and chosen tokens are the same on every processor.
     sources |= {name: ["-ffp-contract=off"] for name in _EXACT}

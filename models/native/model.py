@@ -24,7 +24,13 @@ from models.native.packed import Blob, PackedFile
 
 _NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # as the library has them
 
-_SPARE = {("avx512", torch.int8): 3, ("avx512", torch.bfloat16): 7}
+_SPARE = {
+    ("avx512", torch.bfloat16): 7,
+    ("avx512", torch.int8): 3,
+    ("avx512", torch.qint8): 3,
+    ("avx512", torch.quint4x2): 3,
+    ("avx2", torch.bfloat16): 2,
+}  # see docs/decisions/0036
 
 
 class NativeModel:
@@ -126,7 +132,7 @@ class NativeModel:
 
     @property
     def spare_tokens(self) -> int:
-        """What the widest tile leaves beside one token; 0 where that was not measured."""
+        """What a step takes in little more time than one token; 0 where that brings nothing."""
         return _SPARE.get((self.isa, self._dtype), 0)
 
     def new_state(self, batch: int) -> State:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from server.api.context import Served
 from server.api.fields import AtMost, Whole, Wire
-from server.api.pages import page
+from server.api.pages import page, paged
 from server.api.strict_json import JsonRoute
 from server.batches import ENDPOINTS, Batch
 from server.errors import InvalidRequest
@@ -138,7 +138,7 @@ async def create_batch(body: BatchBody, request: Request, context: Served) -> Ba
     return _entry(batch)
 
 
-@router.get("")
+@router.get("", openapi_extra=paged(most=_MOST, default=_PAGE))
 async def list_batches(request: Request, context: Served) -> BatchList:
     """The caller's batches, the newest first."""
     batches = context.batches.list(request.state.caller)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from server.api.chat_message import ChatMessage
 from server.api.constraint import ConstraintFields
 from server.api.fields import Count, ListOf, Refused, Whole, Wire
+from server.api.going_on import GoingOnFields
 from server.api.items import MetadataField
 from server.api.priority import Priority
 from server.api.sampling import SamplingFields
@@ -35,7 +36,7 @@ class ThinkingFields(Wire):
     chat_template_kwargs: TemplateOptions | None = None
 
 
-class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingFields):
+class HonouredFields(ThinkingFields, GoingOnFields, ToolFields, ConstraintFields, SamplingFields):
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
@@ -49,6 +50,7 @@ class HonouredFields(ThinkingFields, ToolFields, ConstraintFields, SamplingField
     previous_response_id: str | None = None
     conversation: str | None = None
     priority: Priority | None = None
+    echo: bool | None = None
 
 
 class MeaninglessFields(Wire):
@@ -71,8 +73,6 @@ class RefusedFields(Wire):
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
     web_search_options: Annotated[Any, Refused()] = None
     moderation: Annotated[Any, Refused()] = None
-    continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
-    echo: Annotated[Any, Refused(neutral=(False,))] = None
 
 
 class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):

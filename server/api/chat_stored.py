@@ -10,7 +10,7 @@ from server.api.chat_keeping import described
 from server.api.context import Context, Served
 from server.api.fields import Wire
 from server.api.items import MetadataField
-from server.api.pages import page
+from server.api.pages import page, paged
 from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
 
@@ -55,7 +55,7 @@ def _stored(request: Request, context: Context) -> Stored:
     return Stored(context.records, request.state.caller)
 
 
-@router.get("")
+@router.get("", openapi_extra=paged(order="asc"))
 async def list_chat_completions(request: Request, context: Served) -> CompletionPage:
     """Stored completions, the oldest first; `model` and `metadata[KEY]` choose among them."""
     documents = await _stored(request, context).list("chat.completion")
@@ -109,7 +109,7 @@ async def delete_chat_completion(
     return DeletedCompletion(id=completion_id)
 
 
-@router.get("/{completion_id}/messages")
+@router.get("/{completion_id}/messages", openapi_extra=paged(order="asc"))
 async def list_chat_messages(completion_id: str, request: Request, context: Served) -> MessagePage:
     """The messages that it was asked, the oldest first."""
     document = await _stored(request, context).find("chat.completion", completion_id)

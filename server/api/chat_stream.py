@@ -12,7 +12,7 @@ from typing import Any
 
 from server.api.chat_answer import SERVICE_TIER, Head, WireReason, finish_reason, usage
 from server.api.logprobs import chat_logprobs
-from server.api.streams import frame
+from server.api.streams import TextFrames, frame
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
@@ -67,35 +67,43 @@ class ChunkWriter:
             "service_tier": SERVICE_TIER,
             "system_fingerprint": head.system_fingerprint,
         }
+        self._frames: dict[tuple[int, str], TextFrames] = {}  # by choice and key
 
     def opening(self, choice: int, turn: Turn) -> bytes:
         delta = {"role": "assistant", "content": "", "refusal": None}
         if choice or turn.prompt_ids is None:
-            return self._choice(choice, delta)
-        return self._choice(choice, delta, prompt_token_ids=list(turn.prompt_ids))
+            return frame(self._choice(choice, delta))
+        return frame(self._choice(choice, delta, prompt_token_ids=list(turn.prompt_ids)))
 
     def text(self, event: TextDelta) -> bytes:
-        logprobs = None
-        if self._token_bytes is not None:
-            logprobs = chat_logprobs(event.tokens, self._token_bytes).model_dump()
-        return self._choice(event.choice, {"content": event.text}, logprobs=logprobs)
+        if self._token_bytes is None:
+            return self._said(event.choice, "content", event.text)
+        logprobs = chat_logprobs(event.tokens, self._token_bytes).model_dump()
+        return frame(self._choice(event.choice, {"content": event.text}, logprobs=logprobs))
 
     def reasoning(self, choice: int, text: str) -> bytes:
-        return self._choice(choice, {"reasoning_content": text})
+        return self._said(choice, "reasoning_content", text)
+
+    def _said(self, choice: int, key: str, text: str) -> bytes:
+        frames = self._frames.get((choice, key))
+        if frames is None:
+            frames = self._frames[choice, key] = TextFrames(self._choice(choice, {key: ""}), key)
+        return frames.frame(text)
 
     def call(self, event: ToolCallDelta) -> bytes:
         first = event.name is not None
         function = {"name": event.name} if first else {}
         function["arguments"] = event.arguments
         if self._legacy:
-            return self._choice(event.choice, {"function_call": function})
+            return frame(self._choice(event.choice, {"function_call": function}))
         begun = {"id": event.id, "type": "function"} if first else {}
         call = {"index": event.index, **begun, "function": function}
-        return self._choice(event.choice, {"tool_calls": [call]})
+        return frame(self._choice(event.choice, {"tool_calls": [call]}))
 
     def end(self, end: ChoiceEnd, turn: Turn) -> bytes:
         ids = {} if turn.prompt_ids is None else {"token_ids": turn.answer_ids[end.choice]}
-        return self._choice(end.choice, {}, finish_reason(end, legacy=self._legacy), more=ids)
+        reason = finish_reason(end, legacy=self._legacy)
+        return frame(self._choice(end.choice, {}, reason, more=ids))
 
     def usage(self, turn: Turn, ends: list[ChoiceEnd]) -> bytes:
         used = usage(turn, ends).model_dump()
@@ -110,8 +118,8 @@ class ChunkWriter:
         *,
         more: Mapping[str, Any] = _NOTHING,
         **rest: Any,
-    ) -> bytes:
+    ) -> dict[str, Any]:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         if self.include_usage:
             rest["usage"] = None
-        return frame(self._common | {"choices": [{**choice, **more}]} | rest)
+        return self._common | {"choices": [{**choice, **more}]} | rest

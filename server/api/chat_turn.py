@@ -6,6 +6,7 @@ from server.api.chat_message import conversation
 from server.api.chat_request import ChatCompletionRequest, ThinkingFields
 from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
+from server.api.going_on import check_answer_begun
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.types import Message, Thinking, TurnRequest
@@ -35,11 +36,12 @@ def turn_request(
     """What the chat service is asked; before: what the messages go on from.
 
     Raises InvalidRequest for ids outside the vocabulary, for tools and results that do not fit
-    together, for answers that are to be two things, and where the model does not think, for a
-    wish that it should.
+    together, for answers that are to be two things, where the model does not think, for a wish
+    that it should, and for an answer that cannot go on from the last message.
     """
     tools = asked_tools(body)
-    return TurnRequest(
+    _check_going_on(body)
+    asked = TurnRequest(
         caller=caller,
         messages=(*before, *conversation(body.messages, before)),
         choices=body.n or 1,
@@ -58,7 +60,31 @@ def turn_request(
         constraint=asked_constraint(body),
         priority=priority,
         salt=body.cache_salt or "",
+        goes_on=bool(body.continue_final_message),
+        echo=bool(body.echo),
     )
+    if asked.goes_on:
+        check_answer_begun(asked)
+    return asked
+
+
+def _check_going_on(body: ChatCompletionRequest) -> None:
+    body.check_going_on()
+    if body.continue_final_message:
+        for name in ("store", "conversation", "previous_response_id"):
+            if getattr(body, name):
+                raise _unsupported(name, "beside continue_final_message")
+    elif body.add_generation_prompt is False:
+        raise _unsupported("add_generation_prompt", "as false but beside continue_final_message")
+    elif body.echo:
+        raise _unsupported("echo", "but beside continue_final_message")
+    if body.echo and body.logprobs:
+        raise _unsupported("logprobs", "beside echo")
+
+
+def _unsupported(param: str, where: str) -> InvalidRequest:
+    message = f"{param} is not supported {where}"
+    return InvalidRequest(message, param=param, code=UNSUPPORTED)
 
 
 def _max_tokens(body: ChatCompletionRequest) -> int | None:

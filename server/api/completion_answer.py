@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from server.api.chat_answer import REASONS, Usage, WireReason, fingerprint, usage
 from server.api.completion_request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
-from server.api.streams import frame
+from server.api.streams import TextFrames, frame
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.service import ServedModel
 from server.chat.tokens import TextToken
@@ -81,6 +81,7 @@ class CompletionWriter:
             "system_fingerprint": fingerprint(model),
         }
         self._begun: set[int] = set()
+        self._frames: dict[int, TextFrames] = {}  # by choice
 
     async def whole(self) -> TextCompletion:
         """Waits for the end of every choice. Raises AnswerFailed."""
@@ -105,13 +106,15 @@ class CompletionWriter:
         async for event in events:
             match event:
                 case TextDelta(choice, text) | EchoDelta(choice, text):
-                    if text or self._shows_tokens:
+                    if self._shows_tokens:
                         part = _Part()
                         part.add(event)
-                        yield self._chunk(choice, part)
+                        yield frame(self._chunk(choice, part))
+                    elif text:
+                        yield self._text_chunk(choice, text)
                 case ChoiceEnd(choice, reason):
                     ends.append(event)
-                    yield self._chunk(choice, _Part(reason=REASONS[reason]))
+                    yield frame(self._chunk(choice, _Part(reason=REASONS[reason])))
         if self._body.wants_usage:
             used = usage(self._completion, ends).model_dump()
             yield frame(self._head | {"choices": [], "usage": used})
@@ -120,10 +123,16 @@ class CompletionWriter:
     def _shows_tokens(self) -> bool:
         return bool(self._body.return_token_ids) or self._body.logprobs is not None
 
-    def _chunk(self, number: int, part: _Part) -> bytes:
+    def _text_chunk(self, number: int, text: str) -> bytes:
+        frames = self._frames.get(number)
+        if frames is None:
+            frames = self._frames[number] = TextFrames(self._chunk(number, _Part()), "text")
+        return frames.frame(text)
+
+    def _chunk(self, number: int, part: _Part) -> dict[str, Any]:
         rest: dict[str, Any] = {"usage": None} if self._body.wants_usage else {}
         choice = self._choice(number, part).model_dump()
-        return frame(self._head | {"choices": [choice]} | rest)
+        return self._head | {"choices": [choice]} | rest
 
     def _choice(self, number: int, part: _Part) -> TextChoice:
         found = TextChoice(

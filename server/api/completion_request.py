@@ -1,5 +1,6 @@
 """The body of POST /v1/completions, field by field, as server/api/chat_request.py has them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from server.api.sampling import (
     stop_token_ids,
 )
 from server.chat.completion import CompletionRequest
+from server.chat.template import Template
 from server.errors import InvalidRequest
 
 _MAX_TOKENS = 16  # OpenAI's default
@@ -25,6 +27,7 @@ class HonouredCompletionFields(ConstraintFields, SamplingFields):
 
     model: str
     prompt: Prompt
+    suffix: str | None = None
     max_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
     best_of: Annotated[Whole, Field(ge=1, le=128)] | None = None
     echo: bool | None = None
@@ -41,7 +44,6 @@ class MeaninglessCompletionFields(Wire):
 class RefusedCompletionFields(Wire):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
-    suffix: Annotated[Any, Refused()] = None
     prompt_logprobs: Annotated[Any, Refused()] = None
     prompt_embeds: Annotated[Any, Refused()] = None
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
@@ -55,9 +57,13 @@ class CompletionBody(
 
 
 def completion_request(
-    body: CompletionBody, *, caller: str, vocab_size: int, priority: int = 0
+    body: CompletionBody, *, caller: str, vocab_size: int, template: Template, priority: int = 0
 ) -> CompletionRequest:
-    """What the service is asked. Raises InvalidRequest for ids outside the vocabulary."""
+    """What the service is asked.
+
+    Raises InvalidRequest for ids outside the vocabulary, and for a suffix that cannot be written
+    towards.
+    """
     choices = body.n or 1
     if body.best_of is not None and body.best_of != choices:
         raise InvalidRequest(
@@ -68,7 +74,7 @@ def completion_request(
         )
     return CompletionRequest(
         caller=caller,
-        prompts=prompts(body.prompt, "prompt", vocab_size),
+        prompts=tuple(_prompts(body, vocab_size, template)),
         choices=choices,
         max_tokens=_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
         stop=stop_strings(body),
@@ -81,3 +87,25 @@ def completion_request(
         priority=priority,
         salt=body.cache_salt or "",
     )
+
+
+def _prompts(
+    body: CompletionBody, vocab_size: int, template: Template
+) -> Iterator[str | tuple[int, ...]]:
+    for prompt in prompts(body.prompt, "prompt", vocab_size):
+        yield _between(prompt, body, template) if body.suffix else prompt
+
+
+def _between(prompt: str | tuple[int, ...], body: CompletionBody, template: Template) -> str:
+    """The prompt that asks for what stands before the suffix."""
+    if not isinstance(prompt, str) or body.echo:
+        what = "beside echo" if body.echo else "behind a prompt of token ids"
+        raise _no_suffix(f"suffix is not supported {what}")
+    asked = template.between(prompt, body.suffix or "")
+    if asked is None:
+        raise _no_suffix("this model's template has no form for a suffix; leave it out")
+    return asked
+
+
+def _no_suffix(message: str) -> InvalidRequest:
+    return InvalidRequest(message, param="suffix", code=UNSUPPORTED)

@@ -24,6 +24,7 @@ async def create_completion(
         body,
         caller=request.state.caller,
         vocab_size=model.spec.vocab_size,
+        template=model.template,
         priority=priority_of(request, body.priority),
     )
     completion = await service.completions.start(asked)

@@ -16,5 +16,7 @@ async def count_tokens(model: ServedModel, request: TurnRequest) -> int:
 
 def _count(model: ServedModel, request: TurnRequest) -> int:
     tools = toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)
-    layout = model.lay_out(request.caller, request.messages, request.thinking, tools)
+    layout = model.lay_out(
+        request.caller, request.messages, request.thinking, tools, goes_on=request.goes_on
+    )
     return sum(len(model.encode(segment)) for segment in layout.segments)

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse
 
 from server.api.context import Served
 from server.api.errors import Refusal
-from server.api.pages import page
+from server.api.pages import page, paged
 from server.errors import InvalidRequest
 from server.files import StoredFile
 
@@ -93,7 +93,7 @@ async def upload_file(request: Request, context: Served) -> FileEntry:
     return _entry(stored)
 
 
-@router.get("")
+@router.get("", openapi_extra=paged(most=_MOST, default=_MOST))
 async def list_files(request: Request, context: Served) -> FileList:
     """The caller's files, the newest first."""
     files = await asyncio.to_thread(context.files.list, request.state.caller)

@@ -1,13 +1,31 @@
 """Lists by pages, as OpenAI's clients turn them: `after` an id, so many of them, in an order."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi import Request
 
 from server.errors import InvalidRequest, NotFound
 
 Item = TypeVar("Item")
+Order = Literal["asc", "desc"]
+
+
+def paged(*, most: int = 100, default: int = 20, order: Order = "desc") -> dict[str, Any]:
+    """What the API's document says of the query that page() reads."""
+    limit = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return {
+        "parameters": [
+            queried("limit", limit),
+            queried("order", {"enum": ["asc", "desc"], "default": order}),
+            queried("after", {"type": "string"}),
+        ]
+    }
+
+
+def queried(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """An optional parameter of a query, as the API's document has it."""
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def page(
@@ -17,7 +35,7 @@ def page(
     *,
     limit: int,
     most: int,
-    order: str = "desc",
+    order: Order = "desc",
 ) -> tuple[list[Item], bool]:
     """One page of `items`, which come newest first, and whether there are more behind it.
 
@@ -26,11 +44,11 @@ def page(
     """
     query = request.query_params
     found = list(items)
-    order = query.get("order", order)
-    if order not in {"asc", "desc"}:
+    asked = query.get("order", order)
+    if asked not in {"asc", "desc"}:
         message = "order must be 'asc' or 'desc'."
         raise InvalidRequest(message, param="order", code="invalid_value")
-    if order == "asc":
+    if asked == "asc":
         found.reverse()
     after = query.get("after")
     if after is not None:

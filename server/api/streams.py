@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from json.encoder import encode_basestring_ascii
 from typing import Any, TypeVar
 
 import anyio
@@ -16,6 +18,8 @@ from server.api.errors import failure, unexpected
 from server.errors import RequestError
 
 log = logging.getLogger(__name__)
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 T = TypeVar("T")
 
@@ -50,7 +54,28 @@ async def _left(receive: Receive) -> None:
 def frame(data: dict[str, Any] | BaseModel) -> bytes:
     """One server-sent event, in ASCII: some clients take U+2028 or U+0085 for a line's end."""
     value = data.model_dump() if isinstance(data, BaseModel) else data
-    return f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode("ascii")
+    return f"data: {_encode(value)}\n\n".encode("ascii")
+
+
+class TextFrames:
+    """Frames that differ in one string only, the value of `key`, which is "" in `data`.
+
+    `key` must stand in `data` once with that value.
+    """
+
+    __slots__ = ("_after", "_before")
+
+    def __init__(self, data: dict[str, Any], key: str) -> None:
+        # Within a string every quotation mark has a backslash before it, so this is no text.
+        hole = f'"{key}":""'
+        before, found, after = frame(data).decode("ascii").partition(hole)
+        assert found
+        assert hole not in after
+        self._before, self._after = f'{before}"{key}":', after
+
+    def frame(self, text: str) -> bytes:
+        """The one that says `text`."""
+        return f"{self._before}{encode_basestring_ascii(text)}{self._after}".encode("ascii")
 
 
 def named_frame(data: dict[str, Any]) -> bytes:
@@ -88,10 +113,19 @@ class EventStream(EventSourceResponse):
             shutdown_event=anyio.Event(),
             shutdown_grace_period=SHUTDOWN_S,
         )
+        self._frames = frames
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.body_iterator = self._sent(send)
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._on_end()
+
+    async def _sent(self, send: Send) -> AsyncGenerator[bytes]:
+        """Sends every frame itself: the library opens a scope around each that it is given."""
+        async with aclosing(self._frames) as frames:
+            async for data in frames:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+        yield b""  # adds nothing to the body

@@ -11,6 +11,7 @@ from models.tokenizer import TokenizerError
 from server.api.chat_message import conversation
 from server.api.chat_turn import asked_thinking
 from server.api.context import Context, Served
+from server.api.going_on import check_answer_begun
 from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
@@ -19,6 +20,7 @@ from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.service import ServedModel
 from server.chat.tools import toolbox
+from server.chat.types import TurnRequest
 from server.errors import InvalidRequest
 
 router = APIRouter(route_class=JsonRoute, tags=["tokenizer"])
@@ -125,6 +127,10 @@ def _chat_ids(model: ServedModel, body: TokenizeBody, caller: str) -> list[int]:
     thinking = asked_thinking(body, thinks=model.template.thinks)
     tools = asked_tools(body)
     offered = toolbox(tools, asked_choice(body, tools))
+    if body.continue_final_message:
+        check_answer_begun(TurnRequest(caller, messages, thinking=thinking))
+        layout = model.lay_out(caller, messages, toolbox=offered, goes_on=True)
+        return [id for segment in layout.segments for id in model.encode(segment)]
     layout = model.lay_out(caller, messages, thinking, offered)
     alone = body.add_generation_prompt is False
     segments = model.template.told(messages, layout, offered) if alone else layout.segments

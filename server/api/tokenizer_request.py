@@ -7,21 +7,20 @@ from pydantic import Field
 from server.api.chat_message import ChatMessage
 from server.api.chat_request import ThinkingFields
 from server.api.fields import ListOf, Refused, Whole, Wire
+from server.api.going_on import GoingOnFields
 from server.api.tool_fields import ToolFields
 from server.errors import InvalidRequest
 
 
-class TokenizeBody(ThinkingFields, ToolFields):
+class TokenizeBody(ThinkingFields, GoingOnFields, ToolFields):
     """A text, or a conversation as a chat would be asked it."""
 
     model: str | None = None
     prompt: str | None = None
     messages: Annotated[ListOf[ChatMessage], Field(min_length=1)] | None = None
     add_special_tokens: bool | None = None
-    add_generation_prompt: bool | None = None
     return_token_strs: bool | None = None
     chat_template: Annotated[Any, Refused()] = None
-    continue_final_message: Annotated[Any, Refused(neutral=(False,))] = None
 
     def check_form(self) -> None:
         """Raises InvalidRequest unless there is one thing to be encoded."""
@@ -31,6 +30,7 @@ class TokenizeBody(ThinkingFields, ToolFields):
         if self.prompt is not None and self.messages is not None:
             message = "messages and prompt are given, but only one can be encoded; leave one out."
             raise InvalidRequest(message, param="messages", code="invalid_value")
+        self.check_going_on()
 
     @property
     def size(self) -> int:

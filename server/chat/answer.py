@@ -19,7 +19,10 @@ from server.engine.messages import Finished, TokenSampled
 
 
 class Answer:
-    """What has been said so far. ledger: given where the content's tokens are wanted."""
+    """What has been said so far.
+
+    ledger: given where the content's tokens are wanted. begun: the words that it goes on from.
+    """
 
     def __init__(
         self,
@@ -27,10 +30,12 @@ class Answer:
         phase: Phase,
         ledger: TokenLedger | None,
         calls: ExpectedCalls | None = None,
+        begun: str = "",
     ) -> None:
+        self._begun = begun
         self._choice = choice
         self._ledger = ledger
-        self._thoughts = ThoughtSplitter(phase)
+        self._thoughts = ThoughtSplitter(phase, trim=not begun)
         self._splitter = CallSplitter(calls) if calls is not None else None
         self._text = ""
         self._calls: list[tuple[str, str, list[str]]] = []  # id, name, arguments in pieces
@@ -44,9 +49,9 @@ class Answer:
 
     @property
     def message(self) -> Message:
-        """As it was delivered."""
+        """As it was delivered, behind the words that it goes on from."""
         calls = (ToolCall(id, name, "".join(pieces)) for id, name, pieces in self._calls)
-        return Message("assistant", self._text, tuple(calls))
+        return Message("assistant", self._begun + self._text, tuple(calls))
 
     def push(self, event: TokenSampled) -> Iterator[TurnEvent]:
         """One more token."""

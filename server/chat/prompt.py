@@ -27,6 +27,7 @@ class Layout:
 
     key: names the messages, whatever makes the model answer them; the opening's key names the
     whole prompt. phase: what the answer's first words are. calls: None where it may have none.
+    begun: the words of the answer that the prompt ends in, for one that goes on.
     """
 
     history: tuple[Segment, ...]
@@ -34,6 +35,7 @@ class Layout:
     key: Key
     phase: Phase
     calls: ExpectedCalls | None = None
+    begun: str = ""
 
     @property
     def segments(self) -> tuple[Segment, ...]:

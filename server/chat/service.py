@@ -56,9 +56,13 @@ class ServedModel:
         messages: Sequence[Message],
         thinking: Thinking | None = None,
         toolbox: Toolbox = NO_TOOLS,
+        *,
+        goes_on: bool = False,
     ) -> Layout:
         """The segments of a caller's prompt, by the names this model's states have."""
         root = conversation_key(self.fingerprint, caller)
+        if goes_on:
+            return self.template.go_on(root, messages, toolbox)
         return self.template.lay_out(root, messages, thinking, toolbox)
 
     def encode(self, segment: Segment) -> list[int]:
@@ -155,7 +159,9 @@ class ChatService:
     async def _prepared(self, request: TurnRequest, reading: ExitStack) -> _Ready:
         """Until `reading` ends, others wait for the boundaries of this prompt."""
         tools = _toolbox(request)
-        layout = self.model.lay_out(request.owner, request.messages, request.thinking, tools)
+        layout = self.model.lay_out(
+            request.owner, request.messages, request.thinking, tools, goes_on=request.goes_on
+        )
         grammar = await turn_grammar(self._grammars, request, tools, layout, self._stops(request))
         if grammar is not None and layout.calls is None and layout.phase == "start":
             layout = replace(layout, phase="answer")
@@ -217,10 +223,12 @@ class ChatService:
             boundaries=tuple(
                 Boundary(s.key, sum(answers[: s.message + 1])) for s in left if s.key is not None
             ),
-            turns=sum(answers) + 1,
+            turns=sum(answers) + (not request.goes_on),
             key=layout.opening.key,
             phase=layout.phase,
             calls=layout.calls,
+            begun=layout.begun,
+            echo=request.echo,
         )
 
     async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
@@ -312,6 +320,7 @@ class ChatService:
                 self._stops(request),
                 request.stop,
                 layout.phase,
+                trim=not layout.begun,
                 calls=layout.calls,
                 min_tokens=min_tokens,
             )

@@ -33,7 +33,7 @@ class TextWatcher:
         self._tokenizer = tokenizer
         self._stops = tuple(stops)
         self._answer_stops = tuple(answer_stops)
-        self._thoughts = ThoughtSplitter(phase)
+        self._thoughts = ThoughtSplitter(phase, trim=trim)
         self._calls = CallSplitter(calls) if calls is not None else None
         self._decoder = TextDecoder()
         self._min_tokens = min_tokens

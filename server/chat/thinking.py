@@ -38,13 +38,14 @@ class ThoughtSplitter:
     """Text in, thought and answer out, without the marks and the white space around them.
 
     thought: there is one. answer_at: how many characters lie before the answer, as far as stop
-    strings of the answer are concerned; None until it has begun.
+    strings of the answer are concerned; None until it has begun. trim: white space before the
+    first words is none of theirs.
     """
 
-    def __init__(self, phase: Phase) -> None:
+    def __init__(self, phase: Phase, *, trim: bool = True) -> None:
         self._phase = phase
         self._held = ""  # may turn out to be part of a mark, or white space before one
-        self._fresh = True  # nothing of the thought, or of the answer after it, was given out
+        self._fresh = trim  # nothing of the thought, or of the answer after it, was given out
         self._seen = 0
         self.thought = phase in {"opened", "thought"}
         self.answer_at: int | None = 0 if phase == "answer" else None

@@ -47,18 +47,18 @@ class _Written:
 class TokenLedger:
     """Takes tokens as they are sampled, gives them out with the text they wrote.
 
-    blank: how many characters of white space everything written begins with. offset: of the
-    delivered text in what it is part of.
+    blank: how many characters of white space everything written begins with; 0 unless `trim`.
+    offset: of the delivered text in what it is part of.
     """
 
-    def __init__(self, token_bytes: TokenBytes, *, offset: int = 0) -> None:
+    def __init__(self, token_bytes: TokenBytes, *, offset: int = 0, trim: bool = True) -> None:
         self._token_bytes = token_bytes
         self._offset = offset
         self._utf8 = TextDecoder()
         self._written: deque[_Written] = deque()
         self._ends = [0]  # bytes read up to the end of every character, and before the first
         self._read = 0
-        self._inked = False
+        self._inked = not trim
         self.blank = 0
 
     def push(self, token: int, logprob: TokenLogprob | None = None) -> None:

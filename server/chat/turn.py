@@ -13,7 +13,7 @@ from server.chat.template import Template
 from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
 from server.chat.tools import ExpectedCalls
-from server.chat.types import ChoiceEnd, Message, TurnEvent
+from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Snapshot
@@ -40,7 +40,7 @@ class Prompt:
     boundaries are the ends of the submitted pieces; start_key names where they start;
     messages_key names the conversation without what makes the model answer, `key` with it.
     phase: what the answer begins with. calls: those it may have. turns: answers there are with
-    this one.
+    this one. begun: the words that the answer goes on from; echo: and is told with.
     """
 
     tokens: int
@@ -54,6 +54,8 @@ class Prompt:
     key: Key | None
     phase: Phase
     calls: ExpectedCalls | None = None
+    begun: str = ""
+    echo: bool = False
 
 
 class Turn:
@@ -86,15 +88,19 @@ class Turn:
         self._prompt = prompt
         self._reading = reading
         self._sessions = sessions
-        ledgers = (token_bytes and TokenLedger(token_bytes) for _ in watchers)
+        trim = not prompt.begun
+        ledgers = (token_bytes and TokenLedger(token_bytes, trim=trim) for _ in watchers)
         self._watchers = watchers
         self._answers = [
-            Answer(choice, prompt.phase, ledger, prompt.calls)
+            Answer(choice, prompt.phase, ledger, prompt.calls, prompt.begun)
             for choice, ledger in enumerate(ledgers)
         ]
         self._retell = retell
         self._queue: asyncio.Queue[TurnEvent | AnswerFailed | None] = asyncio.Queue()
+        if prompt.echo:
+            self._deliver(TextDelta(choice, prompt.begun) for choice in range(len(watchers)))
         self._ended = False
+        stream.hear(self._sampled)
 
     async def events(self) -> AsyncIterator[TurnEvent]:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
@@ -129,13 +135,14 @@ class Turn:
                 parent = ends[piece - 1].key if piece else self._prompt.start_key
                 end = ends[piece]
                 self._sessions.keep(owner, end.key, snapshot, parent, turns=end.turns)
-            case TokenSampled(_, branch):
-                self.answer_ids[branch].append(event.token)
-                self._deliver(self._answers[branch].push(event))
             case Finished():
                 await self._finish(event)
             case Failed():
                 self._queue.put_nowait(failure_of(event))
+
+    def _sampled(self, event: TokenSampled) -> None:
+        self.answer_ids[event.branch].append(event.token)
+        self._deliver(self._answers[event.branch].push(event))
 
     def _deliver(self, events: Iterable[TurnEvent]) -> None:
         for event in events:

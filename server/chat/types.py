@@ -108,7 +108,8 @@ class TurnRequest:
     token_ids: those of the prompt and of the answers are wanted.
     logprobs: how many alternatives to report with the likelihood of each of the content's tokens;
     None reports nothing. priority: a lower number comes first; see Place. salt: keeps the states of
-    a caller apart.
+    a caller apart. goes_on: the answer goes on from the last message, words of the assistant's;
+    echo: and is told with them.
     """
 
     caller: str
@@ -128,6 +129,8 @@ class TurnRequest:
     constraint: Constraint | None = None
     priority: int = 0
     salt: str = ""
+    goes_on: bool = False
+    echo: bool = False
 
     @property
     def owner(self) -> str:

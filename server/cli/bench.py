@@ -24,11 +24,11 @@ if TYPE_CHECKING:  # torch is behind it
 
 app = typer.Typer(invoke_without_command=True)
 
-_SHAPES = "0.1b, 0.4b, 1.5b, 2.9b or 7.2b"
+_SHAPES = "0.1b, 0.4b, 1.5b, 2.9b or 7.2b, or rwkv4-, rwkv5- or rwkv6- and one of these"
 _WIDTH = 120  # columns, where no terminal sets a width
 
 Shape = Annotated[
-    str | None, typer.Option(help=f"Random weights of an official RWKV-7 size: {_SHAPES}.")
+    str | None, typer.Option(help=f"Random weights of an official size of RWKV-7: {_SHAPES}.")
 ]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 is the server's default.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -114,8 +114,9 @@ def bench(  # noqa: PLR0913, PLR0917
 
 
 @app.command("quality")
-def quality(
+def quality(  # noqa: PLR0913, PLR0917
     model: options.ModelPath = None,
+    shape: Shape = None,
     text: Annotated[
         Path | None, typer.Option(help="Text to predict (default: dialogues of our own).")
     ] = None,
@@ -137,7 +138,7 @@ def quality(
         from server.bench.quality import EVERYWHERE, measure
 
         formats = [_format(name, "auto") for name in dtype or EVERYWHERE]
-        with _target(model, None, tokenizer, device, say) as target:
+        with _target(model, shape, tokenizer, device, say) as target:
             report = measure(replace(target, threads=threads), formats, text, tokens, say)
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))

@@ -9,7 +9,17 @@ from contextlib import contextmanager
 from time import perf_counter
 
 from server.engine.engine import Engine
-from server.engine.messages import Admitted, Cancel, Command, Event, Failed, Finished, Stop, Submit
+from server.engine.messages import (
+    Admitted,
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Finished,
+    Stop,
+    Submit,
+    TokenSampled,
+)
 from server.engine.observer import (
     AnswerObserver,
     AnswerWatch,
@@ -23,6 +33,7 @@ log = logging.getLogger(__name__)
 
 Step = tuple[float, int, int]  # seconds, sequences and tokens
 Trace = Callable[[], AnswerObserver | None]
+Hear = Callable[[TokenSampled], None]
 
 
 class EngineFull(Exception):
@@ -209,7 +220,10 @@ class EngineClient:
 
 
 class EventStream:
-    """The events of one request, in order, until every branch has ended."""
+    """The events of one request, in order, until every branch has ended.
+
+    Where somebody hears the tokens, the others are left.
+    """
 
     def __init__(
         self, client: EngineClient, submit: Submit, watches: Sequence[AnswerWatch] = ()
@@ -219,13 +233,24 @@ class EventStream:
         self.caller = submit.place.caller
         self.background = submit.place.priority > 0
         self._watches = watches
-        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
+        self._hear: Hear | None = None
         self.open_branches = len(submit.branches)
+
+    def hear(self, hear: Hear) -> None:
+        """Call `hear` with every token as it comes, which saves waking a task for each.
+
+        What it raises is raised where the other events are read. Call before the first await.
+        """
+        self._hear = hear
 
     def put(self, event: Event) -> int:
         """Add an event; returns how many branches it ends."""
         for watch in self._watches:
             watch.see(event)
+        if self._hear is not None and isinstance(event, TokenSampled):
+            self._tell(self._hear, event)
+            return 0
         if not isinstance(event, Admitted):
             self._queue.put_nowait(event)
         match event:
@@ -238,10 +263,20 @@ class EventStream:
         self.open_branches -= ended
         return ended
 
+    def _tell(self, hear: Hear, event: TokenSampled) -> None:
+        try:
+            hear(event)
+        except Exception as error:
+            self._hear = None
+            self._queue.put_nowait(error)
+
     def cancel(self) -> None:
         """Ask for an early end; the stream still delivers every Finished."""
         self._client.cancel(self._request)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         while self.open_branches or not self._queue.empty():
-            yield await self._queue.get()
+            event = await self._queue.get()
+            if isinstance(event, Exception):
+                raise event
+            yield event

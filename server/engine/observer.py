@@ -61,11 +61,11 @@ class AnswerWatch:
     def see(self, event: Event) -> None:
         """One more event, in order."""
         match event:
+            case TokenSampled():
+                self._token(event.branch)
             case Admitted() if not self._started:
                 self._started = True
                 self._observer.started(perf_counter() - self._submitted)
-            case TokenSampled(_, branch):
-                self._token(branch)
             case Finished(_, branch, reason):
                 if event.stop_token is not None:
                     self._token(branch)
@@ -92,5 +92,6 @@ def prompt_tokens(submit: Submit) -> int:
 
 def sampled_tokens(event: Event) -> int:
     """How many tokens of an answer an event tells of."""
-    stopped = isinstance(event, Finished) and event.stop_token is not None
-    return int(stopped or isinstance(event, TokenSampled))
+    if isinstance(event, TokenSampled):
+        return 1
+    return int(isinstance(event, Finished) and event.stop_token is not None)

@@ -136,11 +136,11 @@ class Sequence:
         self.feed(1, logits[0])
 
     def catch_up(self) -> bool:
-        """Take the pending id as fed, if it is what was guessed and the guess is of use."""
+        """Take the pending id as fed, if it is what was guessed."""
         ahead = self.ahead
         assert ahead is not None
         last = len(ahead.ids) == 1
-        if self.pending != ahead.ids[:1] or (self.ending is not None and not last):
+        if self.pending != ahead.ids[:1]:
             return False
         self.feed(1, ahead.logits[0])
         ahead.tail, ahead.ids, ahead.logits = (

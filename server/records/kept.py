@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from server.records.memory import MemoryRecords
-from server.records.mirror import Mirror
+from server.records.mirror import Mirror, Seal, SealError
 
 _LAST_WRITES_S = 10.0
 
@@ -21,12 +21,21 @@ class KeptRecords(MemoryRecords):
         super().__init__(budget_bytes)
         self._mirror: Mirror | None = None
 
-    def open(self, path: Path) -> None:
-        """Blocks while all of it is read. Raises OSError where it cannot be used."""
+    def open(self, path: Path, seal: Seal | None = None) -> None:
+        """Blocks while all of it is read. Raises OSError where it cannot be used.
+
+        Whoever gives another seal, or none, than wrote what is there gets an OSError too, and
+        nothing of it is changed.
+        """
         try:
-            self._mirror = Mirror(path)
+            self._mirror = Mirror(path, seal)
             texts, last = self._mirror.texts(), self._mirror.last_written()
         except sqlite3.Error as error:
+            self._mirror = None
+            raise OSError(str(error)) from error
+        except SealError as error:
+            if self._mirror is not None:
+                self._mirror.abandon()
             self._mirror = None
             raise OSError(str(error)) from error
         self._mirror.start()

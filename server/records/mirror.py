@@ -3,32 +3,49 @@
 What is deleted is overwritten there, and leaves with the next write.
 """
 
+import json
 import logging
-import os
 import sqlite3
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
+
+from server.sqlite import opened
 
 log = logging.getLogger(__name__)
 
 Name = tuple[str, str, str]  # owner, kind, id
 
 _VERSION = 1
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE documents (
     owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
     came INTEGER NOT NULL, written INTEGER NOT NULL, text BLOB NOT NULL,
     PRIMARY KEY (owner, kind, id)
 );
-PRAGMA user_version = {_VERSION};
 """
+_PRAGMAS = {"secure_delete": "ON", "synchronous": "FULL"}
 _PUT = """
 INSERT INTO documents VALUES (:owner, :kind, :id, ifnull(:came, :written), :written, :text)
 ON CONFLICT DO UPDATE SET came = ifnull(:came, came), written = :written, text = :text
 """
 _DELETE = "DELETE FROM documents WHERE owner = ? AND kind = ? AND id = ?"
+
+
+class SealError(Exception):
+    """Documents that were written under another key, or under none."""
+
+
+class Seal(Protocol):
+    """Encrypts a document for its name: under another name it does not open."""
+
+    def seal(self, key: bytes, data: bytes) -> bytes: ...
+
+    def open(self, key: bytes, data: bytes) -> bytes:
+        """Raises ValueError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +64,14 @@ class Mirror:
     sqlite3.Error where none can be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would ask the umask
+    def __init__(self, path: Path, seal: Seal | None = None) -> None:
+        self._seal = seal
         try:
-            self._connection = _opened(path)
+            self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
         except sqlite3.DatabaseError as error:
             log.warning("stored documents cannot be read, and are set aside: %s", error)
             path.replace(path.with_suffix(".damaged"))
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            self._connection = _opened(path)
+            self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
         query = "SELECT ifnull(max(written), 0) FROM documents"
         (self._count,) = self._connection.execute(query).fetchone()
         self._changed = threading.Condition()
@@ -64,14 +80,21 @@ class Mirror:
         self._thread = threading.Thread(target=self._run, name="documents", daemon=True)
 
     def texts(self) -> list[tuple[Name, bytes]]:
-        """All that is there, in the order of their coming; call before start()."""
+        """All that is there, in the order of their coming; call before start().
+
+        Raises SealError.
+        """
         rows = self._connection.execute("SELECT owner, kind, id, text FROM documents ORDER BY came")
-        return [((owner, kind, id), text) for owner, kind, id, text in rows]
+        return [((o, kind, id), self._opened((o, kind, id), text)) for o, kind, id, text in rows]
 
     def last_written(self) -> list[Name]:
         """The names, the one written last at the end; call before start()."""
         rows = self._connection.execute("SELECT owner, kind, id FROM documents ORDER BY written")
         return [(owner, kind, id) for owner, kind, id in rows]
+
+    def abandon(self) -> None:
+        """Leave all as it is; instead of start()."""
+        self._connection.close()
 
     def start(self) -> None:
         self._thread.start()
@@ -117,7 +140,21 @@ class Mirror:
                     self._connection.execute(_DELETE, name)
                 else:
                     named = dict(zip(("owner", "kind", "id"), name, strict=True))
-                    self._connection.execute(_PUT, named | asdict(change))
+                    sealed = {"text": self._sealed(name, change.text)}
+                    self._connection.execute(_PUT, named | asdict(change) | sealed)
+
+    def _sealed(self, name: Name, text: bytes) -> bytes:
+        return text if self._seal is None else self._seal.seal(_bound(name), text)
+
+    def _opened(self, name: Name, text: bytes) -> bytes:
+        try:
+            if self._seal is not None:
+                return self._seal.open(_bound(name), text)
+        except ValueError as error:
+            raise SealError(f"the encryption key does not fit them: {error}") from error
+        if not text.startswith(b"{"):
+            raise SealError("they are encrypted, and no key is set")
+        return text
 
     def _fails(self, error: sqlite3.Error) -> None:
         if not self._failing:
@@ -125,20 +162,5 @@ class Mirror:
             log.warning("stored documents are kept in memory only for now: %s", error)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises DatabaseError for what is damaged or has another layout."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise sqlite3.DatabaseError(f"they have layout {version}")
-        if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-            raise sqlite3.DatabaseError("they are damaged")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
+def _bound(name: Name) -> bytes:
+    return json.dumps(name).encode()

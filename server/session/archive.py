@@ -9,18 +9,20 @@ hangs longer than patience_s, and while it still hangs, nobody waits for it at a
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from itertools import groupby
+from typing import TypeVar, cast
 
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
 from server.session.home import Home, HomeError
 from server.session.keys import Key
-from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop
+from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
+from server.session.patience import Patience
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class Archive:
         self._outbox_bytes, self._patience_s = outbox_bytes, patience_s
         self._places: list[_Place] = []
         self._outbox = Outbox(0)
-        self._writes, self._reads = _Patience("write"), _Patience("read")
+        self._writes, self._reads = Patience("write"), Patience("read")
 
     @property
     def places(self) -> Sequence[tuple[Home, Counts]]:
@@ -103,7 +105,7 @@ class Archive:
         self._add(Put(entry, snapshot))
 
     def touch(self, key: Key) -> None:
-        self._add(Change(lambda home: home.touch([key])))
+        self._add(Touch(key))
 
     def pin(self, key: Key, pinned: bool) -> None:
         self._add(Change(lambda home: home.pin(key, pinned)))
@@ -188,29 +190,25 @@ class Archive:
         stopped = False
         while not stopped:
             batch = self._outbox.take(_BATCH, _TIDY_S)
-            puts = [command for command in batch if isinstance(command, Put)]
-            if puts and all(isinstance(command, Put | Mark) for command in batch):
-                self._write(puts)  # together, so that they are synced together
-                batch = [command for command in batch if not isinstance(command, Put)]
-            for command in batch:
-                stopped |= isinstance(command, Stop)
-                self._do(command)
+            for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
+                if whole:
+                    stopped |= self._together(list(run))
+                else:
+                    for command in run:
+                        self._change(cast(Change, command).do)
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
 
-    def _do(self, command: Command) -> None:
-        match command:
-            case Put():
-                self._write([command])
-            case Change(do):
-                self._change(do)
-            case Mark(reached):
-                try:
-                    reached()
-                except RuntimeError:  # the loop that waited is closed
-                    log.debug("nobody waits for what was written")
-            case Stop():
-                pass
+    def _together(self, run: Sequence[Command]) -> bool:
+        """Writes what was put at once, so that it is synced at once; True if it is to stop."""
+        if puts := [command for command in run if isinstance(command, Put)]:
+            self._write(puts)
+        if touched := [command.key for command in run if isinstance(command, Touch)]:
+            self._change(lambda home: home.touch(touched))
+        for command in run:
+            if isinstance(command, Mark):
+                _reach(command)
+        return any(isinstance(command, Stop) for command in run)
 
     def _write(self, puts: Sequence[Put]) -> None:
         try:
@@ -255,34 +253,11 @@ class Archive:
             log.info("the %s archive works again", place.home.tier)
 
 
-class _Patience:
-    """Waits for an archive, and no more once it hangs, until what hung is done."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._late = 0
-
-    @property
-    def hangs(self) -> bool:
-        return self._late > 0
-
-    async def wait(self, done: Awaitable[T], seconds: float) -> T | None:
-        """None if it was late."""
-        task = asyncio.ensure_future(done)
-        if not self.hangs:
-            await asyncio.wait([task], timeout=seconds)
-        if task.done():
-            return task.result()
-        if not self.hangs:
-            log.warning("an archive hangs in a %s: conversations go on without it", self._what)
-        self._late += 1
-        task.add_done_callback(self._over)
-        return None
-
-    def _over(self, task: "asyncio.Future[T]") -> None:
-        self._late -= 1
-        if not task.cancelled():
-            task.exception()  # nobody else would ask for it
+def _reach(mark: Mark) -> None:
+    try:
+        mark.reached()
+    except RuntimeError:  # the loop that waited is closed
+        log.debug("nobody waits for what was written")
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

@@ -1,4 +1,4 @@
-"""Encryption at rest: AES-256-GCM over a snapshot's whole file, bound to its key."""
+"""Encryption at rest: AES-256-GCM over a whole snapshot or document, bound to its key."""
 
 import base64
 import binascii

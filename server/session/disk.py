@@ -12,6 +12,7 @@ there is a whole file or none.
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +25,15 @@ from server.session.keys import Key
 _STATE, _PIN = ".state", ".pin"
 _SWEEP_S = 60.0
 _DAY_S = 86400.0
+_WRITERS = 8
+_BLOCK = 4096  # bytes, where the system does not say
 
 Describe = Callable[[Key, bytes], Entry]  # raises ValueError
 
 
 class DiskHome:
-    """Holds budget_bytes at most, for `days` after the last use (0: for ever).
+    """Holds budget_bytes at most, in whole blocks of the file system, for `days` after the last
+    use (0: for ever).
 
     sync_interval_s: 0 syncs every batch before put returns; else files are whole at once, and
     synced at most that much later. describe: what a file was kept as, for a new index.
@@ -53,8 +57,10 @@ class DiskHome:
         self._evicted = 0
         self._swept = self._synced = time.monotonic()
         self._unsynced: set[Path] = set()
+        self._writers = ThreadPoolExecutor(_WRITERS, "archive-write")
         with _saying("cannot be used"):
             _make(folder)
+            self._block = os.statvfs(folder).f_frsize if hasattr(os, "statvfs") else _BLOCK
             self._prepare()
 
     def _prepare(self) -> None:
@@ -71,17 +77,44 @@ class DiskHome:
         self._sweep()
 
     def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
-        fitting = {e.key: (e, data) for e, data in batch if len(data) <= self._budget}
+        fitting = {e.key: (e, data) for e, data in batch if self._takes(len(data)) <= self._budget}
+        group: list[tuple[Entry, bytes]] = []
         for entry, data in fitting.values():
-            old = self._index.sizes([entry.key]).get(entry.key, 0)
-            self._evict(len(data) - old)
-            with _saying("cannot be written"):
-                self._write(entry.key, data)
-            self._index.put([replace(entry, nbytes=len(data))])
-            self._nbytes += len(data) - old
-            self._count += not old
+            if group and self._taken([*group, (entry, data)]) > self._budget // 4:
+                self._put(group)
+                group = []
+            group.append((entry, data))
+        if group:
+            self._put(group)
         if not self._interval:
             self._sync()
+
+    def _put(self, group: Sequence[tuple[Entry, bytes]]) -> None:
+        """Their files are written and synced at the same time, which a disk does in one go."""
+        self._evict(self._taken(group))
+        writing = [self._writers.submit(self._write, entry.key, data) for entry, data in group]
+        wait(writing)
+        done = [one for one, it in zip(group, writing, strict=True) if it.exception() is None]
+        old = self._index.sizes([entry.key for entry, _ in done])
+        try:
+            self._index.put(replace(entry, nbytes=self._takes(len(data))) for entry, data in done)
+        except HomeError:  # a file that no index knows would never go
+            for entry, _ in done:
+                if entry.key not in old:
+                    self._path(entry.key).unlink(missing_ok=True)
+            raise
+        self._nbytes += self._taken(done) - sum(old.values())
+        self._count += len(done) - len(old)
+        with _saying("cannot be written"):
+            for it in writing:
+                it.result()
+
+    def _taken(self, group: Sequence[tuple[Entry, bytes]]) -> int:
+        return sum(self._takes(len(data)) for _, data in group)
+
+    def _takes(self, nbytes: int) -> int:
+        """The room of a file of so many bytes, in whole blocks."""
+        return -(-nbytes // self._block) * self._block
 
     def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
         for key in keys:
@@ -138,6 +171,7 @@ class DiskHome:
         try:
             self._sync()
         finally:
+            self._writers.shutdown()
             self._index.close()
 
     def _path(self, key: Key) -> Path:
@@ -205,6 +239,7 @@ class DiskHome:
                         found[bytes.fromhex(name.stem)] = file
         self._index.delete(known.keys() - found.keys())
         self._index.put(self._described(key, found[key]) for key in found.keys() - known.keys())
+        self._index.round_up(self._block)  # sizes of an index that did not count whole blocks
         sizes = self._index.all_sizes()
         self._count, self._nbytes = len(sizes), sum(sizes.values())
 
@@ -215,7 +250,9 @@ class DiskHome:
         except (ValueError, OSError):  # of another version or key: it is left to age
             entry = Entry(key, None, "", "", 0)
         pinned = self._path(key).with_suffix(_PIN).exists()
-        return replace(entry, nbytes=status.st_size, used=status.st_mtime, pinned=pinned)
+        return replace(
+            entry, nbytes=self._takes(status.st_size), used=status.st_mtime, pinned=pinned
+        )
 
 
 def _private(path: str, flags: int) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 from server.session.entry import Entry
 from server.session.home import HomeError
 from server.session.keys import Key
+from server.sqlite import opened
 
 _VERSION = 1
 _COLUMNS = "key, parent, fingerprint, owner, tokens, turns, plain, nbytes, used, pinned"
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE entries (
     key BLOB PRIMARY KEY, parent BLOB, fingerprint TEXT NOT NULL, owner TEXT NOT NULL,
     tokens INTEGER NOT NULL, turns INTEGER NOT NULL, plain INTEGER NOT NULL,
@@ -25,7 +26,6 @@ CREATE INDEX owners ON entries (owner, used);
 CREATE INDEX texts ON entries (fingerprint, owner, tokens) WHERE plain;
 CREATE INDEX parents ON entries (parent);
 CREATE INDEX cheapest ON entries (inner_ DESC, used) WHERE NOT pinned;
-PRAGMA user_version = {_VERSION};
 """
 _PUT = f"""
 INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
@@ -33,7 +33,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
     max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)),
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
-_DAMAGED = sqlite3.DatabaseError
+_WAL_BYTES = 2**20  # of the journal, which comes beside the budget
+_PRAGMAS: dict[str, str | int] = {
+    "journal_mode": "WAL",
+    "synchronous": "NORMAL",
+    "wal_autocheckpoint": _WAL_BYTES // 4096,  # pages
+    "journal_size_limit": _WAL_BYTES,
+}
 
 
 class Index:
@@ -45,11 +51,11 @@ class Index:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         try:
-            self._connection = _opened(path)
-        except _DAMAGED:
+            self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
+        except sqlite3.DatabaseError:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
-            self._connection = _opened(path)
+            self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
 
     def put(self, entries: Iterable[Entry]) -> None:
         with self._changing() as connection:
@@ -72,6 +78,12 @@ class Index:
     def pin(self, key: Key, pinned: bool) -> None:
         with self._changing() as connection:
             connection.execute("UPDATE entries SET pinned = ? WHERE key = ?", (pinned, key))
+
+    def round_up(self, block: int) -> None:
+        """Every size to whole blocks."""
+        with self._changing() as connection:
+            query = "UPDATE entries SET nbytes = (nbytes / ?1 + 1) * ?1 WHERE nbytes % ?1"
+            connection.execute(query, (block,))
 
     def cheapest(self, count: int) -> list[tuple[Key, int]]:
         """The unpinned entries that go first, with their bytes."""
@@ -119,26 +131,6 @@ class Index:
                 yield self._connection
         except sqlite3.Error as error:
             raise HomeError(f"its index cannot be written: {error}") from error
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """Raises DatabaseError for what is damaged or has another layout."""
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.executescript(_SCHEMA)
-        elif version != _VERSION or connection.execute("PRAGMA quick_check(1)").fetchone() != (
-            "ok",
-        ):
-            raise sqlite3.DatabaseError("another layout, or damaged")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

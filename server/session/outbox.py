@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
 from server.session.home import Home
+from server.session.keys import Key
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
     entry: Entry
     snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """It was used now."""
+
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +41,13 @@ class Mark:
 class Stop: ...
 
 
-Command = Put | Change | Mark | Stop
+Command = Put | Touch | Change | Mark | Stop
 
 
 class Outbox:
     """Adding never blocks. Over the budget, snapshots that a waiting one continues go first, the
-    oldest first, then the oldest of all: they are left to memory."""
+    oldest first, then the oldest of all: they are left to memory. The newest one always waits,
+    however large it is."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
@@ -71,6 +80,7 @@ class Outbox:
     def _drop(self) -> None:
         puts = {n: command for n, command in self._waiting.items() if isinstance(command, Put)}
         continued = {put.entry.parent for put in puts.values()}
+        puts.popitem()
         for number, put in sorted(
             puts.items(), key=lambda p: (p[1].entry.key not in continued, p[0])
         ):

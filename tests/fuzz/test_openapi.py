@@ -1,6 +1,7 @@
 """Random requests made from our own OpenAPI document: every answer is one that it documents.
 
-FUZZ_EXAMPLES sets how many requests each operation gets; `make fuzz` asks for many.
+FUZZ_EXAMPLES sets how many requests each operation gets; `make fuzz` asks for many. Half of them
+name what is there: the model that is served, and a stored thing where they name one.
 """
 
 import os
@@ -17,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.fuzz.stored import Stored
 from tests.server.api.doubles import Api
 from tests.server.tiny import checkpoint, served
 
@@ -43,8 +45,15 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def stored(url: str) -> Iterator[Stored]:
+    stored = Stored(url)
+    yield stored
+    stored.close()
+
+
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_answer_is_as_documented(url: str, name: str) -> None:
+def test_every_answer_is_as_documented(url: str, stored: Stored, name: str) -> None:
     @settings(
         max_examples=EXAMPLES,
         deadline=None,
@@ -55,8 +64,9 @@ def test_every_answer_is_as_documented(url: str, name: str) -> None:
     )
     @given(OPERATIONS[name].as_strategy(), booleans())
     def check(case: schemathesis.Case, known: bool) -> None:
-        if known and isinstance(case.body, dict) and "model" in case.body:
-            case.body["model"] = "tiny"  # else nearly every request ends at its model
+        if known:  # else nearly every request ends at a name
+            stored.name(case.path_parameters)
+            stored.name(case.body if isinstance(case.body, dict) else {})
         case.call_and_validate(base_url=url, checks=CHECKS, timeout=30)
 
     check()

@@ -6,15 +6,24 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models import loader, quality
+from models import loader, quality, random_weights
 from models.backends import select
 from models.base import Model
+from models.native.model import NativeModel
+from models.random_weights import Size
 from tests.checkpoints import random_rwkv7, save
 
 TEXTS = [
     torch.randint(1, 320, (length,), generator=torch.Generator().manual_seed(length)).tolist()
     for length in (70, 1, 33)
 ]
+
+SMALL = {
+    "4": Size("4", 4, 256),
+    "5.2": Size("5.2", 4, 256),
+    "6": Size("6", 4, 256, (32, 64)),
+    "7": Size("7", 4, 256, (64, 64, 32, 128)),
+}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +52,17 @@ def test_bf16_differs_a_little_from_float32(path: Path) -> None:
     found = quality.compare(load(path, "bf16"), load(path, "float32"), TEXTS)
     assert 0 < found.kl < 0.02
     assert 0.8 < found.agreement <= 1
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("bf16", 0.002), ("int8", 0.01)])
+@pytest.mark.parametrize("generation", ["4", "5.2", "6", "7"])
+def test_random_weights_in_the_library_stay_near_float32(
+    generation: str, dtype: str, most: float, tmp_path: Path
+) -> None:
+    path = random_weights.write(SMALL[generation], tmp_path / "small.safetensors")
+    model = load(path, dtype)
+    assert isinstance(model, NativeModel)
+    assert 0 < quality.compare(model, load(path, "float32"), TEXTS).kl < most
 
 
 def test_figures_are_those_of_plain_torch(path: Path) -> None:

@@ -30,14 +30,15 @@ GROWTH = 24 * 2**20  # bytes, whatever COUNT is
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    # This is about connections, not about what is kept of 10,000 conversations.
-    (tmp_path / "config.toml").write_text('[sessions]\nmemory_bytes = "2MiB"\narchive = false\n')
+    (tmp_path / "config.toml").write_text('[sessions]\nmemory_bytes = "2MiB"\n')
     with server("--model", str(checkpoint(tmp_path)), "--device", "cpu", cwd=tmp_path) as url:
         yield url
 
 
 def reading(url: str, name: str) -> float:
-    found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics").text, re.M)
+    found = re.search(
+        rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics", timeout=60).text, re.M
+    )
     assert found, name
     return float(found[1])
 

@@ -109,10 +109,42 @@ def test_a_second_server_on_the_folder_does_without(
     assert "nothing will be kept on disk: the data folder is in use by another server" in warned
 
 
-def test_files_and_documents_are_not_kept_where_states_are_encrypted(
+SECRET = "the colour of my door is heliotrope"
+
+
+def test_with_a_key_no_text_of_a_caller_is_on_disk_and_documents_are_kept(
     path: Path, tmp_path: Path
 ) -> None:
-    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (_, app):
+    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (first, app):
         assert not app.context.files.lasts
-        assert (tmp_path / "states").is_dir()
-    assert {p.name for p in tmp_path.iterdir()} == {"lock", "states", "new", "index.sqlite3"}
+        stored = first.responses.create(model="tiny", input=SECRET, max_output_tokens=8)
+        first.files.create(file=("in.jsonl", SECRET.encode()), purpose="batch")
+    names = {"lock", "states", "new", "index.sqlite3", "documents.sqlite3"}
+    assert {p.name for p in tmp_path.iterdir()} == names
+    data = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    assert b"heliotrope" not in data
+    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (second, _):
+        assert second.responses.retrieve(stored.id).output == stored.output
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ({"sessions__encryption_key": "cd" * 32}, "the encryption key does not fit them"),
+        ({}, "they are encrypted, and no key is set"),
+    ],
+)
+def test_another_key_is_told_and_changes_nothing(
+    path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, key: dict[str, str], told: str
+) -> None:
+    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (first, _):
+        stored = first.responses.create(model="tiny", input=SECRET, max_output_tokens=8)
+    before = (tmp_path / "documents.sqlite3").read_bytes()
+    with client(path, tmp_path, **key) as (other, _):
+        other.responses.create(model="tiny", input="Hello", max_output_tokens=8)
+    (warned,) = (r for r in caplog.records if "stored documents" in r.message)
+    assert told in warned.message
+    assert warned.exc_info is None
+    assert (tmp_path / "documents.sqlite3").read_bytes() == before
+    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (again, _):
+        assert again.responses.retrieve(stored.id).output == stored.output

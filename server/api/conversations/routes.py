@@ -11,6 +11,7 @@ from server.api.items import Item, ItemReader, MetadataField, kept_items, new_id
 from server.api.items.fields import InputItem, ReferenceItem
 from server.api.items.ids import PREFIXES
 from server.api.items.page import ItemList, item_page
+from server.api.pages import paged
 from server.api.stored import Conversations, Stored
 from server.api.strict_json import JsonRoute
 from server.errors import InvalidRequest, NotFound
@@ -117,7 +118,7 @@ async def delete_conversation(
     return DeletedConversation(id=conversation_id)
 
 
-@router.get("/{conversation_id}/items")
+@router.get("/{conversation_id}/items", openapi_extra=paged())
 async def list_items(conversation_id: str, request: Request, context: Served) -> ItemList:
     """The items of a conversation, the newest first."""
     document = await _conversations(request, context).find(conversation_id)

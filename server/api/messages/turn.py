@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 from server.api.chat_turn import EFFORTS, allowed_thinking
+from server.api.going_on import check_answer_begun
 from server.api.messages.request import (
     AnthropicMessage,
     CountTokensBody,
@@ -42,6 +43,7 @@ def turn_request(body: MessagesBody, *, caller: str, thinks: bool) -> TurnReques
         tool_choice=read.tool_choice,
         parallel_tool_calls=read.parallel_tool_calls,
         constraint=read.constraint,
+        goes_on=read.goes_on,
     )
 
 
@@ -49,15 +51,19 @@ def prompt_request(body: CountTokensBody, *, caller: str, thinks: bool) -> TurnR
     """The part of it that says what the model reads. Raises InvalidRequest."""
     tools = _tools(body)
     choice = body.tool_choice
-    return TurnRequest(
+    read = TurnRequest(
         caller=caller,
         messages=(*_system(body), *_Conversation().read(body.messages)),
+        goes_on=body.messages[-1].role == "assistant",
         thinking=_thinking(body, thinks=thinks),
         tools=tools,
         tool_choice=_choice(body, tools),
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
         constraint=_constraint(body),
     )
+    if read.goes_on:
+        check_answer_begun(read, f"messages.{len(body.messages) - 1}")
+    return read
 
 
 def _system(body: CountTokensBody) -> Iterator[Message]:
@@ -84,9 +90,6 @@ class _Conversation:
                 yield Message(message.role, content)
             else:
                 yield from self._said(message, place)
-        if messages[-1].role == "assistant":
-            message_ = "the last message is the assistant's; an answer cannot be begun for it"
-            raise _fault(f"messages.{len(messages) - 1}", message_)
 
     def _answer(self, message: AnthropicMessage, place: str) -> Message:
         if isinstance(message.content, str):

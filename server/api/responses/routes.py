@@ -14,6 +14,7 @@ from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
 from server.api.limits import Place
+from server.api.pages import paged, queried
 from server.api.priority import priority_of
 from server.api.responses.answer import Response, as_lost, begun_response
 from server.api.responses.kept import Writing
@@ -135,7 +136,17 @@ async def count_input_tokens(
     return InputTokens(input_tokens=await count_tokens(model, turn_asked))
 
 
-@router.get("/{response_id}", response_model=Response, responses=STREAMED)
+@router.get(
+    "/{response_id}",
+    response_model=Response,
+    responses=STREAMED,
+    openapi_extra={
+        "parameters": [
+            queried("stream", {"type": "boolean"}),
+            queried("starting_after", {"type": "integer", "minimum": 0}),
+        ]
+    },
+)
 async def retrieve_response(response_id: str, request: Request, context: Served) -> HttpResponse:
     """A stored response, as it is now."""
     stored = Stored(context.records, request.state.caller)
@@ -209,7 +220,7 @@ async def _end(id: str, stored: Stored, context: Context) -> None:
         await run.end()
 
 
-@router.get("/{response_id}/input_items")
+@router.get("/{response_id}/input_items", openapi_extra=paged())
 async def list_input_items(response_id: str, request: Request, context: Served) -> ItemList:
     """What a response was sent, without what it went on from; the newest first."""
     stored = Stored(context.records, request.state.caller)

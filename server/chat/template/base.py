@@ -59,10 +59,22 @@ class Template(Protocol):
         """
         ...
 
+    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+        """A prompt in which the last message, words of the assistant's, is not yet at its end.
+
+        Those words and the answer are one message under its key. Raises InvalidRequest for
+        messages it has no form for.
+        """
+        ...
+
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
     ) -> tuple[Segment, ...]:
         """The messages alone, of which `layout` is the prompt that asks for an answer."""
+        ...
+
+    def between(self, prefix: str, suffix: str) -> str | None:
+        """A raw prompt for the text between two others; None where the model has no form for it."""
         ...
 
     def canonical(self, message: Message) -> tuple[str, str]:

@@ -32,7 +32,8 @@ class HeadedTemplate:
 
     What stands before an answer is given to the model; `space` it writes itself. Blank lines
     separate messages, so runs of newlines within system and user text collapse. tools: how they
-    are listed, called and answered, which is as text in the messages of the three roles.
+    are listed, called and answered, which is as text in the messages of the three roles. gap: the
+    raw prompt for the text between `{prefix}` and `{suffix}`, if there is one.
     """
 
     name: str
@@ -44,6 +45,7 @@ class HeadedTemplate:
     space: str = " "
     thinks: bool = False
     tools: Worded = EXPLAINED
+    gap: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -71,7 +73,25 @@ class HeadedTemplate:
         answer in the history is a place to resume from too, in case the client cut or changed
         that answer.
         """
-        key = root
+        history, keys = self._history(root, messages, toolbox)
+        calls = toolbox.expected(self.tools.form, thinking)
+        begun = calls.begun if calls else ""
+        text = self._opening(messages[-1].role, thinking, begun)
+        opening = Segment(text, len(messages) - 1, prompt_key(keys[-1], text), boundary=True)
+        phase = phase_of(text) if self.thinks and not begun else "answer"
+        return Layout(history, opening, keys[-1], phase, calls)
+
+    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+        history, keys = self._history(root, messages, toolbox)
+        _, text = self.canonical(messages[-1])
+        calls = toolbox.expected(self.tools.form, "none")
+        return Layout(history[:-1], history[-1], keys[-2], "answer", calls, begun=text)
+
+    def _history(
+        self, root: Key, messages: Sequence[Message], toolbox: Toolbox
+    ) -> tuple[tuple[Segment, ...], list[Key]]:
+        """All messages, and the names of the conversation before the first and after each."""
+        keys = [root]
         history: list[Segment] = []
         first = True
         said = in_words(self.tools, messages, toolbox.tools)
@@ -80,16 +100,13 @@ class HeadedTemplate:
         for number, message in zip(numbers, said, strict=True):
             *headers, body = self.segments(message, first=first)
             first = first and not (headers or body)
-            history += (Segment(h, number, prompt_key(key, h), boundary=False) for h in headers)
-            key = extend(key, *self.canonical(message))
-            end = key if message.role != "user" else None
+            for header in headers:
+                name = prompt_key(keys[-1], header)
+                history.append(Segment(header, number, name, boundary=False))
+            keys.append(extend(keys[-1], *self.canonical(message)))
+            end = keys[-1] if message.role != "user" else None
             history.append(Segment(body, number, end, boundary=end is not None))
-        calls = toolbox.expected(self.tools.form, thinking)
-        begun = calls.begun if calls else ""
-        text = self._opening(messages[-1].role, thinking, begun)
-        opening = Segment(text, len(messages) - 1, prompt_key(key, text), boundary=True)
-        phase = phase_of(text) if self.thinks and not begun else "answer"
-        return Layout(tuple(history), opening, key, phase, calls)
+        return tuple(history), keys
 
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
@@ -105,6 +122,9 @@ class HeadedTemplate:
         before = self.system if role == "system" else self.user
         body = (before + text).rstrip()
         return (body if first or not body else _GAP + body,)
+
+    def between(self, prefix: str, suffix: str) -> str | None:
+        return self.gap.format(prefix=prefix, suffix=suffix) if self.gap else None
 
     def canonical(self, message: Message) -> tuple[str, str]:
         message = self.tools.message(message)
@@ -136,6 +156,7 @@ G1 = HeadedTemplate(
     sampling=SamplingOptions(temperature=1.0, top_p=0.5, top_k=100),
     thinks=True,
     tools=_TRAINED,
+    gap="✿prefix✿✿suffix✿{suffix}✿middle✿{prefix}",
 )
 
 WORLD = HeadedTemplate(

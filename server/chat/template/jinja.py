@@ -100,13 +100,8 @@ class JinjaTemplate:
     ) -> Layout:
         talk = self._talk(messages, toolbox)
         whole = self._whole(talk, thinking)
-        history: list[Segment] = []
-        at = 0
-        for cut in self._cuts(root, talk, whole):
-            if cut.end > at:
-                number = max(cut.message - talk.added, 0)
-                history.append(Segment(whole[at : cut.end], number, cut.key, cut.boundary))
-                at = cut.end
+        history = self._history(root, talk, whole)
+        at = sum(len(segment.text) for segment in history)
         unasked = whole if thinking is None else self._whole(talk)
         key = extend(root, "prompt", unasked)
         calls = toolbox.expected(self._form, thinking)
@@ -114,7 +109,32 @@ class JinjaTemplate:
         name = prompt_key(key, whole + begun)
         opening = Segment(whole[at:] + begun, len(messages) - 1, name, boundary=True)
         phase: Phase = "answer" if begun else self._phase(talk, whole, thinking)
-        return Layout(tuple(history), opening, key, phase, calls)
+        return Layout(history, opening, key, phase, calls)
+
+    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+        talk = self._talk(messages, toolbox)
+        whole = self._whole(talk, opened=False)
+        cuts = tuple(self._answer_cuts(root, talk, len(talk.messages) - 1, whole))
+        if len(cuts) < 2:
+            raise InvalidRequest(
+                f"the chat template {self.name} does not let an answer go on", param="messages"
+            )
+        history = self._history(root, talk, whole[: cuts[1].end])
+        prompt = extend(root, "prompt", whole[: cuts[0].end])
+        _, text = self.canonical(messages[-1])
+        calls = toolbox.expected(self._form, "none")
+        return Layout(history[:-1], history[-1], prompt, "answer", calls, begun=text)
+
+    def _history(self, root: Key, talk: _Talk, whole: str) -> tuple[Segment, ...]:
+        """The rendering up to the last of its cuts."""
+        history: list[Segment] = []
+        at = 0
+        for cut in self._cuts(root, talk, whole):
+            if cut.end > at:
+                number = max(cut.message - talk.added, 0)
+                history.append(Segment(whole[at : cut.end], number, cut.key, cut.boundary))
+                at = cut.end
+        return tuple(history)
 
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
@@ -125,6 +145,9 @@ class JinjaTemplate:
         rest = whole[len(before) if known else 0 :]
         end = Segment(rest, len(messages) - 1, None, boundary=False)
         return (*known, end) if rest else known
+
+    def between(self, prefix: str, suffix: str) -> None:
+        return None
 
     def canonical(self, message: Message) -> tuple[str, str]:
         if self._calls is None:

@@ -2,12 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor
 
 from models.native.library import ISA_VARIABLE, instruction_sets
-from models.native.model import NativeModel
 from tests.checkpoints import Sizes
-from tests.models.native.twins import DTYPES, GENERATIONS, TOKENS, USUAL, feed, native
+from tests.models.native.twins import DTYPES, GENERATIONS, TOKENS, USUAL, amid_others, feed, native
 
 ODD = Sizes(layers=2, width=144, head_size=48, ffn_width=100, vocab_size=41, ranks=(5, 7, 1, 9))
 SHAPES = {"usual": USUAL, "odd": ODD}
@@ -20,18 +18,6 @@ every_generation = pytest.mark.parametrize("generation", GENERATIONS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(ISA_VARIABLE, request.param)
     return str(request.param)
-
-
-def amid_others(model: NativeModel, before: int, after: int) -> list[Tensor]:
-    """Logits and state of 23 tokens and one more, with other sequences around them."""
-    tokens = TOKENS[:23]
-    lengths = [1] * before + [len(tokens)] + [3] * (after // 3) + [1] * (after % 3)
-    others = TOKENS[100 : 100 + sum(lengths) - len(tokens)]
-    state = model.new_state(len(lengths))
-    flat = torch.cat((others[:before], tokens, others[before:]))
-    logits = model.forward(flat, lengths, state)
-    step = model.forward(torch.full((len(lengths),), 5), [1] * len(lengths), state)
-    return [logits[before], step[before], *state.copy_row(before).tensors]
 
 
 @both_formats

@@ -101,6 +101,18 @@ def feed(model: Model, parts: Sequence[int], start: int = 0) -> tuple[Tensor, St
     return logits, state
 
 
+def amid_others(model: Model, before: int, after: int) -> list[Tensor]:
+    """Logits and state of 23 tokens and one more, with other sequences around them."""
+    tokens = TOKENS[:23]
+    lengths = [1] * before + [len(tokens)] + [3] * (after // 3) + [1] * (after % 3)
+    others = TOKENS[100 : 100 + sum(lengths) - len(tokens)]
+    state = model.new_state(len(lengths))
+    flat = torch.cat((others[:before], tokens, others[before:]))
+    logits = model.forward(flat, lengths, state)
+    step = model.forward(torch.full((len(lengths),), 5), [1] * len(lengths), state)
+    return [logits[before], step[before], *state.copy_row(before).tensors]
+
+
 def divergence(ours: Tensor, exact: Tensor) -> float:
     """The largest of the rows."""
     kl = torch.nn.functional.kl_div(ours.log_softmax(-1), exact.softmax(-1), reduction="none")

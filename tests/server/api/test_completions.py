@@ -289,6 +289,27 @@ def test_no_state_crosses_callers(client: OpenAI) -> None:
     assert usage.prompt_tokens_details.cached_tokens == 0
 
 
+def test_what_stands_between_two_texts_is_asked_in_the_models_form(client: OpenAI) -> None:
+    asked = ask(client, "✿prefix✿✿suffix✿ c}✿middle✿{a ", beside={"return_token_ids": True})
+    between = ask(client, "{a ", suffix=" c}", beside={"return_token_ids": True})
+    assert between.choices[0].text == asked.choices[0].text
+    assert between.choices[0].prompt_token_ids == asked.choices[0].prompt_token_ids
+
+
+def test_an_empty_suffix_says_nothing(client: OpenAI) -> None:
+    assert ask(client, suffix="").choices[0].text == ask(client).choices[0].text
+
+
+def test_a_template_without_a_form_for_it_refuses_a_suffix(path: Path) -> None:
+    with (
+        served(path, model__template="world") as (url, _),
+        OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+        pytest.raises(BadRequestError) as refused,
+    ):
+        ask(client, suffix="x")
+    assert refused.value.param == "suffix"
+
+
 def test_a_scored_prompt_is_read_whole(client: OpenAI) -> None:
     ask(client, IDS)
     answer = ask(client, IDS, echo=True, logprobs=1)
@@ -297,7 +318,8 @@ def test_a_scored_prompt_is_read_whole(client: OpenAI) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "suffix": ({"suffix": "x"}, "suffix"),
+    "a suffix of ids": ({"prompt": [1, 2], "suffix": "x"}, "suffix"),
+    "an echo between texts": ({"echo": True, "suffix": "x"}, "suffix"),
     "no prompt": ({"prompt": None}, "prompt"),
     "an empty list": ({"prompt": []}, "prompt"),
     "an empty list of ids": ({"prompt": [[1], []]}, "prompt.1"),

@@ -83,7 +83,7 @@ TOKENIZE: dict[str, tuple[dict[str, Any], str, str]] = {
     "an answer to go on with": (
         {**CHAT, "continue_final_message": True},
         "continue_final_message",
-        "unsupported_parameter",
+        "invalid_value",
     ),
 }
 DETOKENIZE: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
+from models import random_weights
 from server import log as logs
 from server.bench import plot
 from server.bench.process import running
@@ -133,10 +134,23 @@ def test_quality_reads_a_text_of_ones_own(tmp_path: Path) -> None:
     assert [row["dtype"] for row in found["formats"]] == ["bf16"]
 
 
+def test_quality_is_measured_on_random_weights_of_a_named_generation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    little = random_weights.Size("6", layers=1, width=64, ranks=(32, 64))
+    monkeypatch.setitem(random_weights.SIZES, "rwkv6-0.1b", little)
+    arguments = "--shape", "rwkv6-0.1b", "--device", "cpu", "--threads", "1", "--tokens", "40"
+    done = CliRunner().invoke(app, ["bench", "quality", *arguments, "--dtype", "bf16", "--json"])
+    found = json.loads(done.stdout)
+    assert found["model"] == "rwkv6-0.1b"
+    assert 0 < found["formats"][0]["kl"] < 0.01
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--model", "x.pth", "--shape", "0.1b"), "not both"),
+        (("quality", "--shape", "rwkv6-3b"), "rwkv6- and one of these"),
         (("--model", "nowhere.pth"), "there is no checkpoint at nowhere.pth"),
         (("--shape", "3b"), "choose 0.1b, 0.4b"),
         (("--dtype", "int3"), "choose auto, float32"),

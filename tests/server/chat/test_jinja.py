@@ -60,6 +60,26 @@ def system(text: str) -> Message:
     return Message("system", text)
 
 
+@pytest.mark.parametrize("source", [CHATML, THINKER])
+def test_an_answer_goes_on_from_the_rendering_of_its_words(source: str) -> None:
+    found = template(source)
+    layout = found.go_on(b"root", (user("Hi"), assistant("So ")))
+    asked = found.lay_out(b"root", (user("Hi"),))
+    prompt = "".join(segment.text for segment in asked.segments)
+    words = "".join(segment.text for segment in layout.segments)
+    assert words.startswith(prompt)
+    assert words.endswith("So")
+    assert words.removeprefix(prompt).strip() == "So"
+    assert (layout.key, layout.begun) == (asked.key, "So")
+    follow_up = found.lay_out(b"root", (user("Hi"), assistant("So"), user("Bye")))
+    assert layout.opening.key in follow_up.keys
+
+
+def test_a_template_whose_answers_do_not_continue_its_prompt_says_so() -> None:
+    with pytest.raises(InvalidRequest, match="does not let an answer go on"):
+        template(PROMPTED).go_on(b"root", (user("Hi"), assistant("So")))
+
+
 def told(source: str, *messages: Message) -> str:
     layout = template(source).lay_out(b"root", messages)
     return "".join(segment.text for segment in template(source).told(messages, layout))

@@ -150,6 +150,21 @@ def test_every_template_writes_a_conversation_in_its_own_way(name: str, text: st
     assert "".join(segment.text for segment in layout.segments) == text
 
 
+@pytest.mark.parametrize("name", ["g1", "world", "raven", "alpaca"])
+def test_an_answer_goes_on_from_the_words_that_the_history_has(name: str) -> None:
+    found, talk = find_template(name), (user("a"), assistant(" b "))
+    layout = found.go_on(b"root", talk)
+    history = found.lay_out(b"root", (*talk, user("c"))).history
+    assert [(s.text, s.key) for s in layout.segments] == [(s.text, s.key) for s in history[:3]]
+    assert layout.key == found.lay_out(b"root", talk[:1]).key
+    assert layout.begun == "b"
+
+
+def test_words_alone_are_gone_on_from() -> None:
+    layout = find_template("g1").go_on(b"root", (assistant("b"),))
+    assert "".join(segment.text for segment in layout.segments) == "Assistant: b"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -12,6 +12,8 @@ from server.session import Cipher, Entry, FolderLock, HomeError, Packing, owner_
 from server.session import disk as module
 from tests.server.session.states import ANN, BOB, disk, kept_in, same, snapshot
 
+BLOCK = 4096
+
 
 def entry(number: int, **more: object) -> Entry:
     return Entry(number.to_bytes(32, "big"), None, "model", "ann", 1, used=float(number), **more)
@@ -20,7 +22,7 @@ def entry(number: int, **more: object) -> Entry:
 def filled(folder: Path, budget: int, count: int) -> module.DiskHome:
     home = disk(folder, budget)
     for number in range(count):
-        home.put([(entry(number), b"x" * 100)])
+        home.put([(entry(number), b"x" * BLOCK)])
     return home
 
 
@@ -75,18 +77,18 @@ async def test_another_callers_snapshots_are_neither_listed_loaded_nor_deleted(
 
 
 def test_the_budget_holds_and_the_least_recently_used_go(tmp_path: Path) -> None:
-    home = filled(tmp_path, 1000, 25)
+    home = filled(tmp_path, 10 * BLOCK, 25)
     files = list((tmp_path / "states").rglob("*.state"))
-    assert sum(file.stat().st_size for file in files) == home.contents().nbytes == 1000
+    assert sum(file.stat().st_size for file in files) == home.contents().nbytes == 10 * BLOCK
     assert {int(file.stem, 16) for file in files} == set(range(15, 25))
     home.close()
 
 
 def test_inner_entries_go_first_and_pinned_ones_never(tmp_path: Path) -> None:
-    home = filled(tmp_path, 400, 3)
+    home = filled(tmp_path, 4 * BLOCK, 3)
     home.pin(entry(0).key, True)
-    home.put([(Entry(b"c" * 32, entry(2).key, "model", "ann", 1, used=9.0), b"x" * 100)])
-    home.put([(entry(8), b"x" * 100)])
+    home.put([(Entry(b"c" * 32, entry(2).key, "model", "ann", 1, used=9.0), b"x" * BLOCK)])
+    home.put([(entry(8), b"x" * BLOCK)])
     assert {e.key for e in home.entries("ann")} == {
         *(entry(number).key for number in (0, 1, 8)),
         b"c" * 32,
@@ -95,17 +97,17 @@ def test_inner_entries_go_first_and_pinned_ones_never(tmp_path: Path) -> None:
 
 
 def test_one_larger_than_the_budget_is_refused_and_evicts_nothing(tmp_path: Path) -> None:
-    home = filled(tmp_path, 300, 3)
-    home.put([(entry(9), b"x" * 301)])
+    home = filled(tmp_path, 3 * BLOCK, 3)
+    home.put([(entry(9), b"x" * (3 * BLOCK + 1))])
     assert (home.contents().snapshots, home.contents().evicted) == (3, 0)
     home.close()
 
 
 def test_old_ones_go_and_pinned_ones_stay(tmp_path: Path) -> None:
-    home = filled(tmp_path, 1000, 2)
+    home = filled(tmp_path, 10 * BLOCK, 2)
     home.pin(entry(0).key, True)
     home.close()
-    home = disk(tmp_path, 1000, days=1.0)
+    home = disk(tmp_path, 10 * BLOCK, days=1.0)
     assert [e.key for e in home.entries("ann")] == [entry(0).key]
     home.close()
 
@@ -184,6 +186,36 @@ async def test_a_full_disk_leaves_memory_one_warning_and_a_count(
     assert not list((tmp_path / "new").iterdir())
 
 
+def test_of_files_written_together_the_whole_ones_count_though_others_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = module.DiskHome._write
+
+    def broken(home: module.DiskHome, key: bytes, data: bytes) -> None:
+        if key == entry(2).key:
+            raise OSError(28, "No space left on device")
+        real(home, key, data)
+
+    monkeypatch.setattr(module.DiskHome, "_write", broken)
+    home = disk(tmp_path, 10 * BLOCK)
+    with pytest.raises(HomeError, match="No space left"):
+        home.put([(entry(number), b"x" * BLOCK) for number in (1, 2)])
+    assert (home.contents().snapshots, home.contents().nbytes) == (1, BLOCK)
+    home.delete([entry(1).key])
+    assert (home.contents().snapshots, home.contents().nbytes) == (0, 0)
+    assert not list((tmp_path / "states").rglob("*.state"))
+    home.close()
+
+
+def test_an_index_of_exact_sizes_counts_whole_blocks_from_now_on(tmp_path: Path) -> None:
+    home = filled(tmp_path, 10 * BLOCK, 2)
+    home._index.put([entry(1, nbytes=BLOCK - 5)])
+    home.close()
+    home = disk(tmp_path, 10 * BLOCK)
+    assert home.contents().nbytes == 2 * BLOCK
+    home.close()
+
+
 def test_one_folder_serves_one_process(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path / "data")
     with pytest.raises(HomeError, match="in use by another server"):
@@ -193,7 +225,7 @@ def test_one_folder_serves_one_process(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read(tmp_path: Path) -> None:
-    filled(tmp_path / "data", 1000, 1).close()
+    filled(tmp_path / "data", 10 * BLOCK, 1).close()
     for path in (tmp_path / "data").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700

@@ -25,7 +25,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "a document": (user({"type": "document", "source": {}}), "messages.0.content.0"),
     "a call of the user": (user(USE), "messages.0.content.0"),
     "a result without its call": (user(RESULT), "messages.0.content.0.tool_use_id"),
-    "an answer begun": ({"messages": [{"role": "assistant", "content": "Hi"}]}, "messages.0"),
+    "an answer begun with nothing": (
+        {"messages": [{"role": "assistant", "content": " "}]},
+        "messages.0",
+    ),
     "a tool of Anthropic's": (
         {"tools": [{"type": "bash_20250124", "name": "bash"}]},
         "tools.0.type",

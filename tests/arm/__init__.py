@@ -1,0 +1,1 @@
+"""The native library of ARM in an emulator, for `make arm-check`."""

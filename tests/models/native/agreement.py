@@ -1,0 +1,64 @@
+"""What it means that a native model and its slow twin agree."""
+
+import torch
+from torch import Tensor
+
+from models.base import Model, State
+from tests.models.native.twins import TOKENS, deviation, divergence
+
+# The twin rounds activations by the library's rule, so that sums of floats in another order are all
+# that is left: about 1e-6. Where that moves a value across the border of two integers, the answers
+# part by a step of the rounding, and recurrence carries it on: an embedding 1e-7 larger moves a
+# twin's own answers as far (KL 5e-5 to 5e-3 after 300 tokens in 8 bits, as much as the library's).
+# Steps of 8 bits are large and rarely met by one token, those of 16 bits small and met by all.
+TYPICAL = {torch.bfloat16: 2e-5, torch.int8: 2e-3, torch.qint8: 2e-5, torch.quint4x2: 2e-5}
+LARGEST = {torch.bfloat16: 0.005, torch.int8: 0.001, torch.qint8: 0.05, torch.quint4x2: 0.05}
+EIGHT_BITS = (torch.qint8, torch.quint4x2)
+UNROUNDED = {torch.bfloat16: 2e-4, torch.int8: 0.01}  # outside of AVX-512, which rounds to bf16
+PROMPTS = range(1, 25)  # together longer than a pass
+
+
+Answer = tuple[Tensor, State]
+
+
+def agrees(ours: Answer, exact: Answer, isa: str, dtype: torch.dtype) -> bool:
+    """In every row, whatever steps of the rounding they differ by."""
+    if isa != "avx512" and dtype in UNROUNDED:
+        most = float((ours[0] - exact[0]).abs().max())
+        return most < UNROUNDED[dtype] > deviation(ours[1], exact[1])
+    return divergence(ours[0], exact[0]) < LARGEST[dtype] and deviation(ours[1], exact[1]) < 0.15
+
+
+def typically_agrees(ours: Answer, exact: Answer, dtype: torch.dtype) -> bool:
+    """In most rows, to what sums of floats leave."""
+    pairs = zip(ours[1].tensors, exact[1].tensors, strict=True)
+    states = [typical((a - b).transpose(0, 1)) / float(b.abs().max()) for a, b in pairs]
+    return max(typical(ours[0] - exact[0]), *states) < TYPICAL[dtype]
+
+
+def typical(differences: Tensor) -> float:
+    """[rows,…]; the median of the rows' largest ones."""
+    return float(differences.abs().flatten(1).amax(1).median())
+
+
+def copied(state: State, model: Model) -> State:
+    copy = model.new_state(state.batch)
+    for to, source in zip(copy.tensors, state.tensors, strict=True):
+        to.copy_(source)
+    return copy
+
+
+def check_prompts_and_a_step(model: Model, exact: Model, isa: str, dtype: torch.dtype) -> None:
+    lengths, rows = list(PROMPTS), len(PROMPTS)
+    ours, expected = (answer(each, TOKENS[: sum(lengths)], lengths) for each in (model, exact))
+    assert agrees(ours, expected, isa, dtype), (dtype, "prompts")
+    behind = copied(expected[1], model)
+    ours = answer(model, TOKENS[:rows], [1] * rows, behind)
+    expected = answer(exact, TOKENS[:rows], [1] * rows, expected[1])
+    assert agrees(ours, expected, isa, dtype), (dtype, "a step")
+    assert typically_agrees(ours, expected, dtype), (dtype, "a step")
+
+
+def answer(model: Model, tokens: Tensor, lengths: list[int], state: State | None = None) -> Answer:
+    state = state or model.new_state(len(lengths))
+    return model.forward(tokens, lengths, state), state
