@@ -55,9 +55,7 @@ class Remote:
             where = f"{self._url}/v1/sessions{path}"
             timeout = httpx.Timeout(None, connect=_CONNECT_S)
             headers = self._headers | more.pop("headers", {})
-            with httpx.stream(
-                method, address, headers=headers, timeout=timeout, **more
-            ) as response:
+            with httpx.stream(method, where, headers=headers, timeout=timeout, **more) as response:
                 if response.is_error:
                     options.fail(told_error(response.status_code, response.read()))
                 yield response
