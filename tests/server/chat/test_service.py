@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.chat.answer import Answer
 from server.chat.sampling import resolve
 from server.chat.served import ServedModel
 from server.chat.template import G1
-from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta
+from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, TurnEvent
+from server.engine.messages import TokenSampled
 from server.errors import AnswerFailed, InvalidRequest, Overloaded
 from server.session import SessionManager, SnapshotStore
 from tests.doubles import WritingModel
@@ -294,6 +296,23 @@ async def test_a_turn_whose_computation_breaks_says_so_and_hurts_no_later_one() 
         assert server.client.in_flight == 0
         assert (await server.ask(user("Hello"))).text == "Hi."
         assert server.client.in_flight == 0
+
+
+async def test_a_turn_that_cannot_read_its_tokens_fails_and_frees_its_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(answer: Answer, event: TokenSampled) -> list[TurnEvent]:
+        raise ValueError("broken")
+
+    async with serving("x" * 10**6) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(Answer, "push", broken)
+            turn = await server.start(*HELLO, max_tokens=10**6)
+            with pytest.raises(AnswerFailed):
+                await read(turn)
+        async with asyncio.timeout(PATIENCE_S):
+            while server.client.in_flight:
+                await asyncio.sleep(0.001)
 
 
 async def test_a_server_that_stops_fails_its_turns() -> None:
