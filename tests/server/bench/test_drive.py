@@ -75,9 +75,10 @@ async def test_every_kind_of_turn_continues_what_it_should() -> None:
 
 async def test_nothing_begins_as_anything_did_before() -> None:
     asked = [messages for _, messages, _ in await work("a", "b")]
-    begun = [m[0]["content"] for m in asked if len(m) == 1]
-    begun += [m[0]["content"] for _, m in turns(await work("a"))[:: len(KINDS) - 1]]
-    assert len(begun) >= 2 * (1 + PLAN.rounds)
+    firsts = [m for m in asked if len(m) == 1 or m[-1]["content"] == "What comes next?"]
+    begun = [m[0]["content"] for m in firsts]
+    talks = PLAN.others + len(PLAN.history)
+    assert len(begun) == 2 + 2 * (1 + PLAN.rounds * (len(PLAN.streams) + talks))
     assert len(set(begun)) == len(begun)
 
 
