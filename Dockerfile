@@ -1,8 +1,8 @@
-# syntax=docker/dockerfile:1
 # rwkv-server in two stages: a virtual environment is built, then copied onto a slim image.
 #
 #   docker build -t rwkv-server .
-#   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/models:/models:ro" rwkv-server
+#   docker run --rm -p 127.0.0.1:8000:8000 -v "$PWD/models:/models:ro" \
+#     -v rwkv-data:/data rwkv-server
 #
 # Arguments:
 #   BASE   the Python image of both stages
@@ -54,13 +54,15 @@ RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nolog
 COPY --from=builder /venv /venv
 COPY docker/healthcheck.py /usr/local/lib/rwkv-server/healthcheck.py
 
+# Packed weights and pulled checkpoints lie in the cache folder, which has to outlive the container.
 # Inside the container every address is needed, or no published port would reach the server;
 # who can reach the container is decided where the port is published.
 ENV PATH=/venv/bin:${PATH} \
     PYTHONUNBUFFERED=1 \
     RWKV_SERVER_HOST=0.0.0.0 \
     RWKV_SERVER_PORT=8000 \
-    RWKV_SERVER_DATA_DIR=/data
+    RWKV_SERVER_DATA_DIR=/data \
+    XDG_CACHE_HOME=/data/cache
 USER 10001
 # A config.toml beside the checkpoints is read from here.
 WORKDIR /models

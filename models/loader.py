@@ -130,18 +130,18 @@ def _native(
         return NativeModel(*sizes, base=twin, shared=shared, packed=packed)
 
     def restored(packed: PackedFile) -> NativeModel:
-        outlines = ((name, found.tensors.outline(name)) for name in names)
+        return made(((name, found.tensors.outline(name)) for name in names), packed)
+
+    def packed_now() -> NativeModel:
+        return made(_read(found.tensors, names, changes, progress), None)
+
+    if kept is None:
+        model = packed_now()
+    else:
         total = sum(found.tensors.outline(name).nbytes for name in names)
         progress(0, total)
-        model = made(outlines, packed)
+        model = kept.model(restored, packed_now, names)
         progress(total, total)
-        return model
-
-    model = kept.restore(restored) if kept else None
-    if model is None:
-        model = made(_read(found.tensors, names, changes, progress), None)
-        if kept:
-            kept.keep(model, names)
     log.info("computing in the native library, with %s", model.isa)
     return model
 

@@ -1,10 +1,11 @@
 """Choice between CPU and CUDA."""
 
 import logging
-import os
 from dataclasses import dataclass
 
 import torch
+
+from models.backends import processors
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def _cuda(asked: str) -> Backend:
 
 
 def _cpu(asked: str, threads: int) -> Backend:
-    count = threads or len(os.sched_getaffinity(0))
+    count = threads or processors.usable()
     torch.set_num_threads(count)
     why = "asked for" if asked == "cpu" else "no CUDA GPU was found"
     return Backend(

@@ -33,7 +33,27 @@ class Kept:
         key = Key.of(found.path, found.spec.fingerprint, FORMATS[dtype])
         return cls(folder / packed.file_name(found.path, key), key)
 
-    def restore(self, make: Callable[[PackedFile], NativeModel]) -> NativeModel | None:
+    def model(
+        self,
+        restored: Callable[[PackedFile], NativeModel],
+        packed_now: Callable[[], NativeModel],
+        names: Iterable[str],
+    ) -> NativeModel:
+        """Of the file, which is made first where it is missing or cannot be trusted.
+
+        restored, packed_now: make the model of the file, and of the checkpoint. names: of its
+        tensors.
+        """
+        found = self._restore(restored)
+        if found is not None:
+            return found
+        model = packed_now()
+        if not self._keep(model, names):
+            return model
+        del model  # before the file is mapped, so that never both are in memory
+        return self._restore(restored) or packed_now()
+
+    def _restore(self, make: Callable[[PackedFile], NativeModel]) -> NativeModel | None:
         """What `make` makes of the file; None where it is missing or cannot be trusted."""
         try:
             file = PackedFile(self.path, self.key)
@@ -50,11 +70,12 @@ class Kept:
         finally:
             file.close()
 
-    def keep(self, model: NativeModel, names: Iterable[str]) -> None:
+    def _keep(self, model: NativeModel, names: Iterable[str]) -> bool:
         """Write the file, or say why not: the model runs without it."""
         try:
             packed.write(self.path, self.key, model.packed(names))
         except OSError as error:
             log.warning("the packed weights cannot be kept in %s: %s", self.path.parent, error)
-            return
+            return False
         log.info("packed weights kept in %s", self.path)
+        return True

@@ -97,16 +97,17 @@ class NativeModel:
         self, packed: PackedFile, outlines: Iterable[tuple[str, Tensor]], threads: int
     ) -> None:
         """Raises PackedError, or CheckpointError where sizes are not those of the outlines."""
+        is_mapped = not self._library.rwkv_map(self._handle, packed.mappable, packed.size)
         blobs = {}
         for name, outline in outlines:
             size, memory = packed.sizes.get(name, 0), ctypes.c_void_p()
             shape = outline.numel() // outline.shape[-1], outline.shape[-1]
+            at = packed.starts[name] if is_mapped and size else -1
             place = self._library.rwkv_place
-            _check(place(self._handle, name.encode(), *shape, size, ctypes.byref(memory)))
+            _check(place(self._handle, name.encode(), *shape, size, at, ctypes.byref(memory)))
             if memory.value:
                 blobs[name] = Blob(memory.value, size)
-        for _ in packed.read(blobs, max(threads, 1)):
-            pass
+        packed.check(blobs, max(threads, 1), read=not is_mapped)
 
     def packed(self, names: Iterable[str]) -> dict[str, Blob]:
         """What tensors became, by those of their names that are in use; gone with the model."""

@@ -1,9 +1,12 @@
-"""Packed weights kept in a file, so that the next start reads them instead of packing again.
+"""Packed weights kept in a file, so that the next start maps them instead of packing again.
 
 A file: 8 bytes "RWKVPACK", the length of the header (u64, little-endian), its SHA-256, the header
 as JSON, and the tensors as the library packs them, each with a checksum against damage. Whoever
 can write such a file decides what a model says, so one that others own or may write to is never
 read. What is wrong with a file is said in the log, and it is made again.
+
+A file that is in use is mapped, and must stay as it is: it is written under another name and
+renamed, so that a new one takes the place of the old one, which lives on until nobody uses it.
 """
 
 import contextlib
@@ -18,7 +21,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +35,7 @@ _MAGIC = b"RWKVPACK"
 _FRONT = struct.Struct("<8sQ32s")
 _MOST_HEADER = 16 << 20
 _ALIGNED = 64
+_BLOCK = 2 << 20  # bytes: a huge page of most processors
 _SPARE = 2  # times a file's size that must be free on the disk before it is written
 _ABANDONED = 3600  # seconds after which a file that was never finished is deleted
 
@@ -86,7 +90,10 @@ def file_name(checkpoint: Path, key: Key) -> str:
 
 
 class PackedFile:
-    """An open file of packed weights whose header is in order; the tensors are not read yet."""
+    """An open file of packed weights whose header is in order; the tensors are not read yet.
+
+    size: in bytes.
+    """
 
     def __init__(self, path: Path, key: Key) -> None:
         """Raises PackedError; FileNotFoundError where there is none."""
@@ -98,7 +105,9 @@ class PackedFile:
         except OSError as error:
             raise PackedError(f"cannot be opened: {error.strerror}") from error
         try:
-            _check_owner(os.fstat(self._file))
+            found = os.fstat(self._file)
+            _check_owner(found)
+            self.size = found.st_size
             self._places = _places(self._header(key))
         except BaseException:
             self.close()
@@ -128,18 +137,32 @@ class PackedFile:
         """Bytes of each tensor."""
         return {name: size for name, (_, size, _) in self._places.items()}
 
-    def read(self, blobs: Mapping[str, Blob], threads: int) -> Iterator[str]:
-        """Fill memory with what the file has; gives each name when it is there. PackedError."""
+    @property
+    def mappable(self) -> int:
+        """The descriptor."""
+        return self._file
 
-        def fill(name: str) -> str:
+    @property
+    def starts(self) -> Mapping[str, int]:
+        """Where each tensor lies in the file."""
+        return {name: start for name, (start, _, _) in self._places.items()}
+
+    def check(self, blobs: Mapping[str, Blob], threads: int, *, read: bool) -> None:
+        """Compare checksums. read: fill the blobs with what the file has; else they are its own.
+
+        Raises PackedError.
+        """
+
+        def check_one(name: str) -> None:
             start, size, checksum = self._places[name]
-            _fill(self._file, start, blobs[name], size)
+            if read:
+                _fill(self._file, start, blobs[name], size)
             if _checksum(blobs[name]) != checksum:
                 raise PackedError(f"is damaged in {name}")
-            return name
 
         with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(fill, blobs)
+            for _ in pool.map(check_one, blobs):
+                pass
 
     def close(self) -> None:
         os.close(self._file)
@@ -156,11 +179,8 @@ def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest()))
-            file.write(header)
-            for start, blob in zip(starts, blobs.values(), strict=True):
-                file.seek(start)
-                file.write(_view(blob, blob.size))
+            for block in _blocks(_parts(header, starts, blobs.values())):
+                file.write(block)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -185,6 +205,35 @@ def _layout(key: Key, blobs: Mapping[str, Blob]) -> tuple[bytes, Sequence[int], 
     start = _FRONT.size + len(laid_out()[0]) + 16 * len(blobs) + _ALIGNED
     start -= start % _ALIGNED
     return laid_out()
+
+
+def _parts(
+    header: bytes, starts: Sequence[int], blobs: Iterable[Blob]
+) -> Iterator[bytes | memoryview]:
+    """All of a file, in order."""
+    front = _FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
+    yield front
+    yield header
+    done = len(front) + len(header)
+    for start, blob in zip(starts, blobs, strict=True):
+        yield bytes(start - done)
+        yield _view(blob, blob.size)
+        done = start + blob.size
+
+
+def _blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytearray]:
+    """The same bytes by _BLOCK, so that the system keeps them in pages as large."""
+    block = bytearray()
+    for part in parts:
+        view = memoryview(part)
+        while view:
+            room = _BLOCK - len(block)
+            block += view[:room]
+            view = view[room:]
+            if len(block) == _BLOCK:
+                yield block
+                block = bytearray()
+    yield block
 
 
 def _sweep(path: Path) -> None:

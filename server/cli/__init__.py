@@ -1,6 +1,8 @@
 """The command `rwkv-server`."""
 
-from typing import Annotated
+import signal
+from types import FrameType
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -49,5 +51,12 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line of this process."""
+    """Run the command line of this process, which SIGTERM ends, as the first of a container too."""
+    signal.signal(signal.SIGTERM, _terminated)
     app()
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:
+    """As a shell tells it. The first process of a container ignores what it does not handle."""
+    del frame
+    raise SystemExit(128 + number)

@@ -42,11 +42,7 @@ class Remote:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
-        self._client = httpx.Client(
-            base_url=f"{self._url}/v1/sessions",
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(None, connect=_CONNECT_S),
-        )
+        self._headers = {"authorization": f"Bearer {key}"} if key else {}
 
     def ask(self, method: str, path: str = "", **more: Any) -> Any:
         """The JSON of an answer; ends the process with one sentence where there is none."""
@@ -56,7 +52,10 @@ class Remote:
     @contextmanager
     def asking(self, method: str, path: str, **more: Any) -> Iterator[httpx.Response]:
         try:
-            with self._client.stream(method, path, **more) as response:
+            where = f"{self._url}/v1/sessions{path}"
+            timeout = httpx.Timeout(None, connect=_CONNECT_S)
+            headers = self._headers | more.pop("headers", {})
+            with httpx.stream(method, where, headers=headers, timeout=timeout, **more) as response:
                 if response.is_error:
                     options.fail(told_error(response.status_code, response.read()))
                 yield response

@@ -91,7 +91,8 @@ class ModelSettings(AnyModel):
         Field(ge=0),
         About(
             "CPU threads the model computes with",
-            "a number of threads (0 = one for each core this process may use, and a single one "
+            "a number of threads (0 = one for each core this process may use by its affinity and "
+            "quota, and a single one "
             "for a model under 10 million parameters)",
             "more threads than cores only wait for each other",
         ),

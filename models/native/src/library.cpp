@@ -178,11 +178,19 @@ API const char* rwkv_put(rwkv::Handle* h, const char* name, const void* data, in
     return rwkv::told([&] { h->builder.put(name, data, rwkv::Number(number), rows, cols); });
 }
 
+// Maps the first `bytes` of an open file, at most once, for tensors that rwkv_place finds in it. The
+// file may be closed afterwards, and nobody may write to it or cut it as long as the model, or one
+// that shares with it, is there. Fails where the file cannot be mapped.
+API const char* rwkv_map(rwkv::Handle* h, int file, int64_t bytes) {
+    return rwkv::told([&] { h->builder.map(file, bytes); });
+}
+
 // Instead of rwkv_put: `memory` is set to where the caller is to put `bytes`, what rwkv_packed gave
-// for that tensor of a model of the same generation, sizes and format.
+// for that tensor of a model of the same generation, sizes and format. Unless `at` is negative, they
+// lie there in the mapped file, on a multiple of 64, and `memory` is not to be written to.
 API const char* rwkv_place(rwkv::Handle* h, const char* name, int64_t rows, int64_t cols,
-                           int64_t bytes, void** memory) {
-    return rwkv::told([&] { *memory = h->builder.place(name, rows, cols, bytes); });
+                           int64_t bytes, int64_t at, void** memory) {
+    return rwkv::told([&] { *memory = h->builder.place(name, rows, cols, bytes, at); });
 }
 
 // The packed form of a tensor, the same on every instruction set; returns its bytes, 0 for a tensor

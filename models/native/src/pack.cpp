@@ -5,8 +5,10 @@
 #include <cstring>
 #include <new>
 
-#if defined(__linux__)
+#if defined(__unix__) || defined(__APPLE__)
+#define RWKV_MAPS 1
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace rwkv {
@@ -134,17 +136,59 @@ struct Packing {
     int threads;
 };
 
+void ask_for_huge_pages(void* memory, size_t size) {
+#if defined(__linux__)
+    madvise(memory, size, MADV_HUGEPAGE);  // a wish: it works without
+#else
+    (void)memory, (void)size;
+#endif
+}
+
+// Where a file is mapped from a huge page's beginning on, as its huge pages must be; or null.
+char* map_aligned(int file, size_t size) {
+#if defined(RWKV_MAPS)
+    size_t page = size_t(sysconf(_SC_PAGESIZE)), whole = (size + page - 1) / page * page;
+    void* room = mmap(nullptr, whole + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    if (room == MAP_FAILED) return nullptr;
+    char* begin = static_cast<char*>(room);
+    size_t before = (HUGE_PAGE - reinterpret_cast<uintptr_t>(room) % HUGE_PAGE) % HUGE_PAGE;
+    void* at = mmap(begin + before, size, PROT_READ, MAP_SHARED | MAP_FIXED, file, 0);
+    if (at == MAP_FAILED) {
+        munmap(room, whole + HUGE_PAGE);
+        return nullptr;
+    }
+    if (before) munmap(room, before);
+    if (before < HUGE_PAGE) munmap(begin + before + whole, HUGE_PAGE - before);
+    return static_cast<char*>(at);
+#else
+    (void)file, (void)size;
+    return nullptr;
+#endif
+}
+
 }  // namespace
 
 Piece::Piece(size_t bytes) : size(bytes) {
     memory = static_cast<char*>(std::aligned_alloc(HUGE_PAGE, size));
     if (!memory) throw std::bad_alloc();
-#if defined(__linux__)
-    madvise(memory, size, MADV_HUGEPAGE);  // a wish: it works without
-#endif
+    ask_for_huge_pages(memory, size);
 }
 
-Piece::~Piece() { std::free(memory); }
+Piece::Piece(int file, size_t bytes)
+    : memory(map_aligned(file, bytes)), size(bytes), taken(bytes), is_mapped(true) {
+    if (!memory) throw std::bad_alloc();
+    ask_for_huge_pages(memory, size);
+}
+
+Piece::~Piece() {
+#if defined(RWKV_MAPS)
+    if (is_mapped) {
+        munmap(memory, size);
+        return;
+    }
+#endif
+    std::free(memory);
+}
 
 char* Arena::take(size_t bytes) {
     bytes = (bytes + 63) / 64 * 64;

@@ -14,8 +14,12 @@ namespace rwkv {
 struct Piece {
     char* memory;
     size_t size, taken = 0;
+    bool is_mapped = false;
 
     explicit Piece(size_t bytes);  // throws std::bad_alloc
+    // The first `bytes` of an open file, to be read only; throws std::bad_alloc where it cannot be
+    // mapped. Nobody may write to the file, or cut it, as long as this is there.
+    Piece(int file, size_t bytes);
     ~Piece();
     Piece(const Piece&) = delete;
     Piece& operator=(const Piece&) = delete;

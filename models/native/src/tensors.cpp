@@ -63,12 +63,23 @@ void Builder::put(const std::string& name, const void* data, Number number, int6
     if (made.slot.table) fill_table(made.slot, from);
 }
 
-char* Builder::place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes) {
+void Builder::map(int file, int64_t bytes) { mapped_ = std::make_shared<Piece>(file, size_t(bytes)); }
+
+char* Builder::place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes,
+                     int64_t at) {
     Plan made = plan(name, rows, cols);
     if (made.bytes != bytes)
         throw std::runtime_error(name + " takes " + std::to_string(made.bytes) + " bytes, not " +
                                  std::to_string(bytes));
-    return take(made, name);
+    if (at < 0 || !bytes) return take(made, name);
+    return refer_to(in_file(name, bytes, at), made, name);
+}
+
+char* Builder::in_file(const std::string& name, int64_t bytes, int64_t at) const {
+    int64_t size = mapped_ ? int64_t(mapped_->size) : 0;
+    if (at % 64 || at > size || bytes > size - at)
+        throw std::runtime_error(name + " has no place in the file");
+    return mapped_->memory + at;
 }
 
 Builder::Packed Builder::packed(const std::string& name) const {
@@ -123,12 +134,16 @@ void Builder::plan_matrices(Plan& made, const std::string& name, int64_t rows,
     made.bytes = m.parts * packed_bytes(made.matrices[0]);
 }
 
-// Memory for what is planned, which the model refers to from now on.
+// Memory for what is planned; the model refers to it from now on.
 char* Builder::take(const Plan& made, const std::string& name) {
     if (!made.bytes) return nullptr;
     const Slot& slot = made.slot;
     bool is_small = slot.vector || (slot.matrix && slot.matrix_of->turned);
-    char* memory = (is_small ? small_ : matrices_).take(size_t(made.bytes));
+    return refer_to((is_small ? small_ : matrices_).take(size_t(made.bytes)), made, name);
+}
+
+char* Builder::refer_to(char* memory, const Plan& made, const std::string& name) {
+    const Slot& slot = made.slot;
     if (slot.vector) *slot.vector = reinterpret_cast<float*>(memory);
     if (slot.table) *slot.table = reinterpret_cast<uint16_t*>(memory);
     for (size_t part = 0; part < made.matrices.size(); ++part) {
@@ -188,6 +203,7 @@ void Builder::keep(const Builder& base, const void* shared) {
     if (!shared) return;
     for (const Arena* arena : {&base.matrices_, &base.small_})
         if (auto piece = arena->piece_of(shared)) shared_.insert(piece);
+    if (base.mapped_ && base.mapped_->holds(shared)) shared_.insert(base.mapped_);
     for (const auto& piece : base.shared_)
         if (piece->holds(shared)) shared_.insert(piece);
 }
@@ -197,6 +213,7 @@ std::set<const Piece*> Builder::pieces() const {
     for (const Arena* arena : {&matrices_, &small_, &room_})
         for (const auto& piece : arena->pieces()) found.insert(piece.get());
     for (const auto& piece : shared_) found.insert(piece.get());
+    if (mapped_) found.insert(mapped_.get());
     return found;
 }
 

@@ -23,9 +23,15 @@ public:
     // other sizes than the model.
     void put(const std::string& name, const void* data, Number number, int64_t rows, int64_t cols);
 
-    // Instead of put: memory for the same tensor in its packed form, to be filled by the caller. Null
-    // for tensors that no formula reads. Throws like put, and when `bytes` is not what it takes.
-    char* place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes);
+    // Maps the first `bytes` of an open file, for tensors that are placed in it. Throws
+    // std::bad_alloc where it cannot be mapped.
+    void map(int file, int64_t bytes);
+
+    // Instead of put: memory for the same tensor in its packed form, to be filled by the caller,
+    // or, unless `at` is negative, what lies there in the mapped file. Null for tensors that no
+    // formula reads. Throws like put, when `bytes` is not what it takes, and when the file does not
+    // hold them.
+    char* place(const std::string& name, int64_t rows, int64_t cols, int64_t bytes, int64_t at);
 
     // The packed form of a tensor that was put or placed.
     struct Packed {
@@ -65,6 +71,8 @@ private:
     Plan plan(const std::string& name, int64_t rows, int64_t cols) const;
     void plan_matrices(Plan& made, const std::string& name, int64_t rows, int64_t cols) const;
     char* take(const Plan& made, const std::string& name);
+    char* in_file(const std::string& name, int64_t bytes, int64_t at) const;
+    char* refer_to(char* memory, const Plan& made, const std::string& name);
     void fill_vector(const Slot& slot, const Source& from) const;
     void fill_matrices(const Slot& slot, const Source& from) const;
     void fill_table(const Slot& slot, const Source& from) const;
@@ -86,6 +94,7 @@ private:
     // Apart, so that what is shared keeps no more alive than it must: matrices, what is small, and
     // what is computed in.
     Arena matrices_, small_, room_;
+    std::shared_ptr<Piece> mapped_;  // null, or a file that holds tensors
     std::set<std::shared_ptr<const Piece>> shared_;
     mutable std::vector<Layer> layers_;  // found in a const builder too, and read only
     std::vector<float*> scratch_;

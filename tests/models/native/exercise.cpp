@@ -20,7 +20,8 @@ const char* rwkv_available();
 Handle* rwkv_new(const char*, const int64_t*, const char*, const char*, int);
 void rwkv_free(Handle*);
 const char* rwkv_put(Handle*, const char*, const void*, int, int64_t, int64_t);
-const char* rwkv_place(Handle*, const char*, int64_t, int64_t, int64_t, void**);
+const char* rwkv_map(Handle*, int, int64_t);
+const char* rwkv_place(Handle*, const char*, int64_t, int64_t, int64_t, int64_t, void**);
 int64_t rwkv_packed(const Handle*, const char*, void**);
 uint64_t rwkv_checksum(const void*, int64_t);
 const char* rwkv_share(Handle*, const Handle*, const char*);
@@ -154,7 +155,7 @@ struct Model {
     void copy(const Tensor& t, const Model& base) {
         void *from = nullptr, *to = nullptr;
         int64_t bytes = rwkv_packed(base.handle, t.name.c_str(), &from);
-        tell(rwkv_place(handle, t.name.c_str(), t.rows, t.cols, bytes, &to));
+        tell(rwkv_place(handle, t.name.c_str(), t.rows, t.cols, bytes, -1, &to));
         if (!to) return;
         std::memcpy(to, from, size_t(bytes));
         if (rwkv_checksum(to, bytes) != rwkv_checksum(from, bytes)) tell("COPIES DIFFER");

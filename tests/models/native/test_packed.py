@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from models import loader
 from models.backends import Backend
 from models.native import packed
 from models.native.model import NativeModel
+from models.native.packed import PackedFile
 from tests.checkpoints import Sizes, random_rwkv, save
 from tests.models.native.twins import DTYPES, TOKENS, native
 
@@ -68,6 +71,76 @@ def test_the_second_load_packs_nothing_and_answers_the_same(
     packings.clear()
     assert torch.equal(answer(path, dtype), first)
     assert packings == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is mapped")
+def test_weights_are_those_of_the_file_from_the_first_load_on(checkpoint: Path) -> None:
+    for _ in range(2):
+        model = loader.load(checkpoint, CPU, "int8", keep_packed="auto")
+        (file,) = kept(checkpoint.parent)
+        assert str(file) in Path("/proc/self/maps").read_text()
+        del model
+        assert str(file) not in Path("/proc/self/maps").read_text()
+
+
+def test_where_a_file_cannot_be_mapped_it_is_read(
+    checkpoint: Path, packings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answer(checkpoint)
+    packings.clear()
+    monkeypatch.setattr(PackedFile, "mappable", -1)  # no file, so that the system refuses
+    assert torch.equal(answer(checkpoint), expected)
+    assert packings == []
+
+
+def test_a_model_goes_on_when_another_file_takes_the_place_of_its_own(checkpoint: Path) -> None:
+    model = loader.load(checkpoint, CPU, "int8", keep_packed="auto")
+    expected = model.forward(TOKENS[:20], [20], model.new_state(1))
+    os.utime(checkpoint, ns=(1, 1))
+    answer(checkpoint)
+    assert torch.equal(model.forward(TOKENS[:20], [20], model.new_state(1)), expected)
+
+
+def test_what_is_shared_outlives_the_model_whose_file_it_lies_in(checkpoint: Path) -> None:
+    base = loader.load(checkpoint, CPU, "int8", keep_packed="auto")
+    assert isinstance(base, NativeModel)
+    expected = base.forward(TOKENS[:20], [20], base.new_state(1))
+    names = list(random_rwkv("7", SMALL))
+    sharing = NativeModel(base.spec, {}.items(), base.dtype, 1, base=base, shared=names)
+    del base
+    assert torch.equal(sharing.forward(TOKENS[:20], [20], sharing.new_state(1)), expected)
+
+
+PEAK = """
+import re, sys, torch
+from pathlib import Path
+from models import loader
+from models.backends import Backend
+from models.native.library import available
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) << 10
+
+assert available()
+before = peak()
+model = loader.load(Path(sys.argv[1]), Backend(torch.device("cpu"), torch.bfloat16, ""), "int8",
+                    keep_packed=sys.argv[2])
+print(peak() - before, loader.resident_bytes([model]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak of memory")
+def test_loading_takes_little_more_memory_than_the_packed_weights(tmp_path: Path) -> None:
+    sizes = Sizes(layers=6, width=768, ffn_width=3072, vocab_size=4096)
+    tensors = {n: t.bfloat16() for n, t in random_rwkv("7", sizes).items()}
+    path = save(tensors, tmp_path / "model.safetensors")
+    for keep in (str(tmp_path),) * 2:  # packed and kept, then mapped
+        done = subprocess.run(
+            [sys.executable, "-c", PEAK, str(path), keep], stdout=subprocess.PIPE, check=True
+        )
+        taken, resident = map(int, done.stdout.split())
+        assert resident > 50 << 20
+        assert taken < 1.2 * resident + (10 << 20)
 
 
 def test_a_file_is_its_owners_alone(checkpoint: Path) -> None:

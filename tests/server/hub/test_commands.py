@@ -102,7 +102,9 @@ def test_slow_pulling_is_logged_now_and_then_without_a_terminal(
     assert {"pulling model.pth: 100 %", "checking model.pth: 100 %"} <= set(caplog.messages)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
 def test_a_pull_that_was_stopped_is_continued_by_the_next(
     hub: Hub, environment: dict[str, str], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
