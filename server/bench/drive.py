@@ -23,8 +23,7 @@ _EARLY, _LATE = slice(1, 4), slice(-3, None)
 class Gathered:
     """What was measured of one server.
 
-    speeds: by streams; talks: by history; times: milliseconds by turn, of each
-    long conversation.
+    speeds: by streams; talks: by history; times: milliseconds by turn, of each long conversation.
     """
 
     speeds: defaultdict[int, list[Speed]] = field(default_factory=lambda: defaultdict(list))

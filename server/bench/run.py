@@ -17,8 +17,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from models import loader, random_weights
-from models.backends import Backend, BackendError, select
+from models.backends import BackendError, select
 from models.base import CheckpointError, Model
+from models.checkpoint import open_checkpoint
 from server import __version__
 from server.bench import engine
 from server.bench.client import Client
@@ -84,7 +85,7 @@ def measure(target: Target | None, plan: Plan, against: Against | None, say: Say
     if target is None:
         servers = tuple(_side_by_side(None, plan, against, say))
         return Report(__version__, machine(), plan, None, None, servers)
-    _backend(target)  # a device that is not there is told before a server is started
+    _check(target)
     own, *others = _side_by_side(target, plan, against, say)
     model, figures = _alone(target, plan, own.decode, say)
     own = replace(own, decode=_shares(own.decode, figures.answers))
@@ -95,16 +96,17 @@ def load(target: Target, dtype: str, say: Say) -> Model:
     """Raises BenchError."""
     say(f"loading {target.id} as {dtype}")
     try:
-        return loader.load(target.path, _backend(target), dtype)
-    except CheckpointError as error:
+        return loader.load(target.path, select(target.device, target.threads), dtype)
+    except (BackendError, CheckpointError) as error:
         raise BenchError(str(error)) from error
 
 
-def _backend(target: Target) -> Backend:
-    """Raises BenchError."""
+def _check(target: Target) -> None:
+    """Raises BenchError for what is not there, before a server is started in another folder."""
     try:
-        return select(target.device, target.threads)
-    except BackendError as error:
+        select(target.device, target.threads)
+        open_checkpoint(target.path)
+    except (BackendError, CheckpointError) as error:
         raise BenchError(str(error)) from error
 
 
