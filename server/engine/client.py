@@ -261,6 +261,8 @@ class EventStream:
             case _:
                 ended = 0
         self.open_branches -= ended
+        if not self.open_branches:
+            self._hear = None  # whoever hears has the stream: the circle would keep the engine
         return ended
 
     def _tell(self, hear: Hear, event: TokenSampled) -> None:
