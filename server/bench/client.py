@@ -1,21 +1,21 @@
 """A client of any server with OpenAI's streaming chat completions, and a clock.
 
 Nothing is asked of a server beyond `model`, `messages`, `stream`, `stream_options`, `max_tokens`
-and `temperature`; where its usage counts no tokens, the pieces of text are counted.
+and `temperature`; where its usage counts no tokens, the pieces of text are counted. Answers are
+read when they have ended, so that reading takes no time from a server that still writes others.
 """
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import httpx
+import httptools
 
 from server.bench.report import BenchError
+from server.bench.wire import Reply, Wire
 
-_CONNECT_S = 10.0
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
 Messages = Sequence[dict[str, str]]
@@ -23,30 +23,36 @@ Messages = Sequence[dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """first_ms: from the moment the request left to the first text, or to an end without any."""
+    """first_ms: from the moment the request left to the first text, or to an end without any.
+
+    prompt_tokens, cached_tokens: as the server counts them, the latter those it did not read.
+    """
 
     text: str
     tokens: int
     prompt_tokens: int | None
     first_ms: float
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """tokens_per_s: of all answers together, prompts and all; the rest: the mean of a prompt."""
+
+    tokens_per_s: float
+    prompt_tokens: int | None
+    cached_tokens: int | None
 
 
 class Client:
     """One server, and the model of it that is asked; to be used in one event loop."""
 
     def __init__(self, name: str, url: str, key: str | None = None, model: str = "") -> None:
+        """Raises BenchError for what is no URL."""
         self.name = name
         self.url = url.rstrip("/").removesuffix("/v1")
         self.model = model
-        self._http = httpx.AsyncClient(
-            base_url=self.url,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            # An answer takes as long as it takes.
-            timeout=httpx.Timeout(None, connect=_CONNECT_S),
-            limits=httpx.Limits(max_connections=None),
-            # A proxy of the environment would be measured instead.
-            trust_env=False,
-        )
+        self._wire = Wire(self.url, {"Authorization": f"Bearer {key}"} if key else {})
 
     async def __aenter__(self) -> Self:
         """Finds the first model where none was named. Raises BenchError."""
@@ -55,20 +61,32 @@ class Client:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        self._wire.close()
 
     async def _first_model(self) -> str:
+        reply = await self._sent("/v1/models")
         try:
-            response = await self._http.get("/v1/models")
-            await _check(self.url, response)
-            return str(response.json()["data"][0]["id"])
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            return str(json.loads(reply.body())["data"][0]["id"])
         except (ValueError, LookupError, TypeError) as error:
             raise BenchError(f"{self.url}/v1/models lists no model; name one.") from error
 
     async def ask(self, messages: Messages, max_tokens: int) -> Answer:
         """A greedy answer. Raises BenchError."""
+        return self._read(await self._answered(messages, max_tokens))
+
+    async def speed(self, prompts: Sequence[str], max_tokens: int) -> Speed:
+        """Of one answer to each prompt, all asked for at once. Raises BenchError."""
+        messages = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        replies = await asyncio.gather(*(self._answered(one, max_tokens) for one in messages))
+        seconds = max(it.ended for it in replies) - min(it.sent for it in replies)
+        answers = [self._read(reply) for reply in replies]
+        return Speed(
+            sum(answer.tokens for answer in answers) / seconds,
+            _mean([answer.prompt_tokens for answer in answers]),
+            _mean([answer.cached_tokens for answer in answers]),
+        )
+
+    async def _answered(self, messages: Messages, max_tokens: int) -> Reply:
         body = {
             "model": self.model,
             "messages": list(messages),
@@ -77,31 +95,27 @@ class Client:
             "max_tokens": max_tokens,
             "temperature": 0,
         }
-        request = self._http.build_request("POST", "/v1/chat/completions", json=body)
-        reader = _Reader(time.perf_counter())
+        return await self._sent("/v1/chat/completions", json.dumps(body).encode())
+
+    async def _sent(self, path: str, body: bytes | None = None) -> Reply:
         try:
-            response = await self._http.send(request, stream=True)
-            try:
-                await _check(self.url, response)
-                async for data in _events(response):
-                    reader.take(data)
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+            reply = await (self._wire.get(path) if body is None else self._wire.post(path, body))
+        except (OSError, httptools.HttpParserError) as error:
+            why = str(error) or type(error).__name__
+            raise BenchError(f"{self.url} does not answer ({why}).") from error
+        if not 200 <= reply.status < 300:
+            said = _refusal(reply.body())
+            raise BenchError(f"{self.url} answers with status {reply.status}: {said}")
+        return reply
+
+    def _read(self, reply: Reply) -> Answer:
+        reader = _Reader(reply.sent)
+        try:
+            for moment, data in _events(reply):
+                reader.take(moment, data)
         except ValueError as error:
             raise BenchError(f"{self.url} sends an event that is not JSON ({error}).") from error
         return reader.answer()
-
-    async def speed(self, prompts: Sequence[str], max_tokens: int) -> float:
-        """Tokens per second of one answer to each prompt, all asked for at once."""
-        messages = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        start = time.perf_counter()
-        answers = await asyncio.gather(*(self.ask(one, max_tokens) for one in messages))
-        return sum(answer.tokens for answer in answers) / (time.perf_counter() - start)
-
-    def _unreachable(self, error: httpx.HTTPError) -> BenchError:
-        return BenchError(f"{self.url} does not answer ({str(error) or type(error).__name__}).")
 
 
 class _Reader:
@@ -114,7 +128,7 @@ class _Reader:
         self._pieces = 0
         self._usage: dict[str, Any] = {}
 
-    def take(self, data: dict[str, Any]) -> None:
+    def take(self, moment: float, data: dict[str, Any]) -> None:
         if "error" in data:
             raise BenchError(f"the server broke an answer off: {data['error']}.")
         self._usage = data.get("usage") or self._usage
@@ -124,7 +138,7 @@ class _Reader:
             self._pieces += wrote
             self._content += delta.get("content") or ""
             if self._first is None and (wrote or choice.get("finish_reason")):
-                self._first = time.perf_counter()
+                self._first = moment
 
     def answer(self) -> Answer:
         if self._first is None:
@@ -134,27 +148,33 @@ class _Reader:
             self._usage.get("completion_tokens") or self._pieces,
             self._usage.get("prompt_tokens"),
             (self._first - self._sent) * 1000,
+            (self._usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
         )
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[dict[str, Any]]:
-    """The data of server-sent events. Not aiter_lines(), which also splits within JSON."""
+def _events(reply: Reply) -> Iterator[tuple[float, dict[str, Any]]]:
+    """The data of server-sent events, and when each was complete.
+
+    Not str.splitlines(), which also splits within JSON.
+    """
     rest = b""
-    async for received in response.aiter_bytes():
-        *lines, rest = (rest + received).split(b"\n")
+    for moment, part in reply.parts:
+        *lines, rest = (rest + part).split(b"\n")
         for line in lines:
             data = line.removeprefix(b"data:").strip()
             if line.startswith(b"data:") and data != b"[DONE]":
-                yield json.loads(data)
+                yield moment, json.loads(data)
 
 
-async def _check(url: str, response: httpx.Response) -> None:
-    """Raises BenchError with what the server says, unless it is well."""
-    if not response.is_error:
-        return
-    body = await response.aread()
+def _mean(counts: Sequence[int | None]) -> int | None:
+    """Rounded; None unless all are known."""
+    known = [count for count in counts if count is not None]
+    return round(sum(known) / len(known)) if known and len(known) == len(counts) else None
+
+
+def _refusal(body: bytes) -> str:
+    """What the server says."""
     try:
-        said = str(json.loads(body)["error"]["message"])
+        return str(json.loads(body)["error"]["message"])
     except (ValueError, LookupError, TypeError):
-        said = body[:200].decode(errors="replace")
-    raise BenchError(f"{url} answers with status {response.status_code}: {said}")
+        return body[:200].decode(errors="replace")

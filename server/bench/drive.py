@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from server.bench.client import Client
-from server.bench.report import KINDS, Decode, Long, Plan, Spread, Turns, spread
-from server.bench.talk import Conversation, long_answers, long_conversation, small_talk, words_for
+from server.bench.client import Client, Speed
+from server.bench.report import KINDS, Answers, Long, Plan, Spread, Turns, spread
+from server.bench.talk import Conversation, long_conversation, long_questions, small_talk, words_for
 
 Say = Callable[[str], None]
 """Called with what is being done now."""
@@ -23,16 +23,15 @@ _EARLY, _LATE = slice(1, 4), slice(-3, None)
 class Gathered:
     """What was measured of one server.
 
-    speeds: tokens per second by streams; talks: by history; times: milliseconds by turn, of each
-    long conversation.
+    speeds: by streams; talks: by history; times: milliseconds by turn, of each long conversation.
     """
 
-    speeds: defaultdict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+    speeds: defaultdict[int, list[Speed]] = field(default_factory=lambda: defaultdict(list))
     talks: defaultdict[int, list[Conversation]] = field(default_factory=lambda: defaultdict(list))
     times: list[list[float]] = field(default_factory=list)
 
-    def decode(self) -> tuple[Decode, ...]:
-        return tuple(Decode(streams, spread(rates)) for streams, rates in self.speeds.items())
+    def decode(self) -> tuple[Answers, ...]:
+        return tuple(_answers(streams, speeds) for streams, speeds in self.speeds.items())
 
     def turns(self) -> tuple[Turns, ...]:
         return tuple(
@@ -47,6 +46,13 @@ class Gathered:
         return Long(len(self.times[0]), spread(early), spread(late))
 
 
+def _answers(streams: int, speeds: Sequence[Speed]) -> Answers:
+    """Cached tokens of the round with most of them."""
+    cached = [it.cached_tokens for it in speeds if it.cached_tokens is not None]
+    rates = spread([it.tokens_per_s for it in speeds])
+    return Answers(streams, rates, speeds[0].prompt_tokens, max(cached, default=None))
+
+
 def _times(talks: Sequence[Conversation]) -> dict[str, Spread]:
     return {kind: spread([talk.times[kind] for talk in talks]) for kind in KINDS}
 
@@ -57,7 +63,7 @@ async def drive(clients: Sequence[Client], plan: Plan, say: Say) -> list[Gathere
     words = await words_for(clients[0], plan.history)
     pairs = list(zip(clients, found, strict=True))
     for client in clients:
-        await client.speed(long_answers(1), plan.answer_tokens)
+        await client.speed(long_questions(1), plan.answer_tokens)
     for number in range(plan.rounds):
         # Each is first in turn, so that none always follows the same neighbour.
         first = number % len(pairs)
@@ -76,7 +82,7 @@ async def _round(
     for streams in plan.streams:
         for client, found in pairs:
             say(f"{client.name}, {streams} streams")
-            prompts = long_answers(streams)
+            prompts = long_questions(streams)
             found.speeds[streams].append(await client.speed(prompts, plan.answer_tokens))
     for history in plan.history:
         for client, found in pairs:

@@ -41,6 +41,21 @@ class Decode:
 
 
 @dataclass(frozen=True, slots=True)
+class Answers:
+    """Tokens per second of all streams together, the time of their prompts included.
+
+    prompt_tokens: of each prompt; cached_tokens: those of them that were not read. engine_share:
+    tokens_per_s as a share of what the engine alone does with as long prompts; of this server only.
+    """
+
+    streams: int
+    tokens_per_s: Spread
+    prompt_tokens: int | None
+    cached_tokens: int | None = None
+    engine_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prefill:
     """Prompt tokens per second of one prompt of `tokens`."""
 
@@ -113,11 +128,17 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class EngineFigures:
-    """Without HTTP. load_s: from the file, cached by the system, to a model ready to run."""
+    """Without HTTP. load_s: from the file, cached by the system, to a model ready to run.
+
+    decode: greedy, once the prompts are read; sampled: the same at temperature 1 and top_p 0.5;
+    answers: greedy, prompts and all, as over HTTP.
+    """
 
     load_s: float
     state_bytes: int
     decode: tuple[Decode, ...]
+    sampled: tuple[Decode, ...]
+    answers: tuple[Answers, ...]
     prefill: tuple[Prefill, ...]
 
 
@@ -134,7 +155,7 @@ class ServerFigures:
     start_s: float | None
     loaded_bytes: int | None
     worked_bytes: int | None
-    decode: tuple[Decode, ...]
+    decode: tuple[Answers, ...]
     turns: tuple[Turns, ...]
     long: Long | None
 

@@ -1,13 +1,17 @@
-"""From what was asked to a Report: the engine first, then servers side by side."""
+"""From what was asked to a Report: servers side by side first, then the engine.
+
+The engine gets prompts as long as those that our server counted.
+"""
 
 import asyncio
 import gc
 import os
 import platform
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,12 +19,14 @@ from tempfile import TemporaryDirectory
 from models import loader, random_weights
 from models.backends import BackendError, select
 from models.base import CheckpointError, Model
+from models.checkpoint import open_checkpoint
 from server import __version__
 from server.bench import engine
 from server.bench.client import Client
 from server.bench.drive import Gathered, Say, drive
 from server.bench.process import Running, running
 from server.bench.report import (
+    Answers,
     BenchError,
     Decode,
     EngineFigures,
@@ -76,9 +82,14 @@ def checkpoint(model: str | None, shape: str | None, say: Say) -> Iterator[tuple
 
 def measure(target: Target | None, plan: Plan, against: Against | None, say: Say) -> Report:
     """Raises BenchError."""
-    model, figures = (None, None) if target is None else _alone(target, plan, say)
-    servers = _side_by_side(target, plan, against, say)
-    return Report(__version__, machine(), plan, model, figures, tuple(servers))
+    if target is None:
+        servers = tuple(_side_by_side(None, plan, against, say))
+        return Report(__version__, machine(), plan, None, None, servers)
+    _check(target)
+    own, *others = _side_by_side(target, plan, against, say)
+    model, figures = _alone(target, plan, own.decode, say)
+    own = replace(own, decode=_shares(own.decode, figures.answers))
+    return Report(__version__, machine(), plan, model, figures, (own, *others))
 
 
 def load(target: Target, dtype: str, say: Say) -> Model:
@@ -86,6 +97,15 @@ def load(target: Target, dtype: str, say: Say) -> Model:
     say(f"loading {target.id} as {dtype}")
     try:
         return loader.load(target.path, select(target.device, target.threads), dtype)
+    except (BackendError, CheckpointError) as error:
+        raise BenchError(str(error)) from error
+
+
+def _check(target: Target) -> None:
+    """Raises BenchError for what is not there, before a server is started in another folder."""
+    try:
+        select(target.device, target.threads)
+        open_checkpoint(target.path)
     except (BackendError, CheckpointError) as error:
         raise BenchError(str(error)) from error
 
@@ -109,13 +129,22 @@ def _processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _alone(target: Target, plan: Plan, say: Say) -> tuple[Measured, EngineFigures]:
+def _shares(served: Sequence[Answers], alone: Sequence[Answers]) -> tuple[Answers, ...]:
+    return tuple(
+        replace(it, engine_share=it.tokens_per_s.median / other.tokens_per_s.median)
+        for it, other in zip(served, alone, strict=True)
+    )
+
+
+def _alone(
+    target: Target, plan: Plan, served: Sequence[Answers], say: Say
+) -> tuple[Measured, EngineFigures]:
     """The engine's figures; the model is gone from memory when it returns."""
     start = time.perf_counter()
     model = load(target, target.dtype, say)
     load_s = time.perf_counter() - start
     try:
-        return _facts(target, model), _engine(model, load_s, plan, say)
+        return _facts(target, model), _engine(model, load_s, plan, served, say)
     finally:
         del model
         gc.collect()
@@ -136,17 +165,26 @@ def _facts(target: Target, model: Model) -> Measured:
     )
 
 
-def _engine(model: Model, load_s: float, plan: Plan, say: Say) -> EngineFigures:
-    decoded, prefilled = [], []
-    for streams in plan.streams:
+def _engine(
+    model: Model, load_s: float, plan: Plan, served: Sequence[Answers], say: Say
+) -> EngineFigures:
+    decoded, sampled, answered, prefilled = [], [], [], []
+    tokens, rounds = plan.answer_tokens, plan.rounds
+    for streams, length in ((it.streams, it.prompt_tokens or engine.PROMPT) for it in served):
         say(f"the engine alone, {streams} streams")
-        speed = engine.decode(model, streams, plan.answer_tokens, plan.rounds)
-        decoded.append(Decode(streams, speed))
-    for tokens in plan.prefill:
-        say(f"the engine alone, a prompt of {tokens:,} tokens")
-        prefilled.append(Prefill(tokens, engine.prefill(model, tokens, plan.rounds)))
+        greedy = engine.decode(model, streams, tokens, rounds, engine.GREEDY)
+        decoded.append(Decode(streams, greedy))
+        drawn = engine.decode(model, streams, tokens, rounds, engine.SAMPLED)
+        sampled.append(Decode(streams, drawn))
+        answers = engine.answers(model, streams, length, tokens, rounds)
+        answered.append(Answers(streams, answers, length, 0))
+    for length in plan.prefill:
+        say(f"the engine alone, a prompt of {length:,} tokens")
+        prefilled.append(Prefill(length, engine.prefill(model, length, rounds)))
     state_bytes = model.new_state(1).nbytes
-    return EngineFigures(load_s, state_bytes, tuple(decoded), tuple(prefilled))
+    return EngineFigures(
+        load_s, state_bytes, tuple(decoded), tuple(sampled), tuple(answered), tuple(prefilled)
+    )
 
 
 def _side_by_side(
@@ -189,7 +227,17 @@ def _drive(clients: Sequence[Client], plan: Plan, say: Say) -> list[Gathered]:
                 await stack.enter_async_context(client)
             return await drive(clients, plan, say)
 
-    return asyncio.run(work())
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Of the leanest loop there is; None for asyncio's own, on Windows."""
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
 
 
 def _figures(

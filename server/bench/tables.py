@@ -1,6 +1,7 @@
 """A Report for people: one table for the engine, one for all servers with ratios."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
 
 from rich.console import Console
 from rich.table import Table
@@ -62,6 +63,12 @@ def _engine(figures: EngineFigures) -> Table:
     for decode in figures.decode:
         speed = decode.tokens_per_s
         table.add_row(f"decode, {_streams(decode.streams)} (tokens/s)", *_ranged(speed))
+    for decode in figures.sampled:
+        label = f"decode with sampling, {_streams(decode.streams)} (tokens/s)"
+        table.add_row(label, *_ranged(decode.tokens_per_s))
+    for answers in figures.answers:
+        label = f"answers, prompts and all, {_streams(answers.streams)} (tokens/s)"
+        table.add_row(label, *_ranged(answers.tokens_per_s))
     for prefill in figures.prefill:
         speed = prefill.tokens_per_s
         table.add_row(f"prefill, {prefill.tokens:,} tokens (tokens/s)", *_ranged(speed))
@@ -73,10 +80,14 @@ def _engine(figures: EngineFigures) -> Table:
 def _servers(servers: Sequence[ServerFigures]) -> Table:
     names = [f"{server.name}\n{server.model}" for server in servers]
     ratios = ["ratio"] * (len(servers) - 1)
-    table = _table("over HTTP", *_interleave(names, ratios))
-    for name, values in _rows(servers):
+    shares = [f"{it.engine_share:.2f}" for it in servers[0].decode if it.engine_share is not None]
+    last = ["share of\nthe engine"] if shares else []
+    table = _table("over HTTP", *_interleave(names, ratios), *last)
+    # Rows begin with those of decode.
+    for (name, values), share in zip(_rows(servers), chain(shares, repeat("")), strict=False):
         shown = [_number(value) for value in values]
-        table.add_row(name, *_interleave(shown, [_ratio(it, values[0]) for it in values[1:]]))
+        ratios = [_ratio(it, values[0]) for it in values[1:]]
+        table.add_row(name, *_interleave(shown, ratios), *([share] if last else []))
     for server in servers:
         if server.start_s is not None:
             table.add_row("start (s)", f"{server.start_s:.1f}")

@@ -13,6 +13,7 @@ return      the next question of the follow-up, after other conversations
 
 import secrets
 from collections.abc import Iterable
+from itertools import count
 
 from server.bench.client import Answer, Client, Messages
 
@@ -21,6 +22,8 @@ ANSWER_TOKENS = 4
 _TEXT = "the red fox and the old goose walk slowly along the river bank in the morning"
 _WORDS = tuple(_TEXT.split())
 _REPLY = "Go on."
+_CONSONANTS, _VOWELS = "bcdfghjklmnpqrstvwxz", "aeiou"
+_NAMES = count(secrets.randbelow(10**8))
 
 
 def history(words: int, name: str) -> list[dict[str, str]]:
@@ -102,13 +105,22 @@ async def _prompt_tokens(client: Client, words: int) -> int | None:
 
 
 def fresh_name() -> str:
-    """Unlike any before, also in earlier runs; digits, whose tokens are alike everywhere."""
-    return str(secrets.randbelow(10**8)).zfill(8)
+    """Unlike any before, also (all but surely) in earlier runs.
+
+    Of digits, whose tokens are alike everywhere.
+    """
+    return str(next(_NAMES) % 10**8).zfill(8)
 
 
-def long_answers(count: int) -> list[str]:
-    """Questions that most models answer at length, the bundled one among them."""
-    return [f"Count from {1 + i % 20} to 99." for i in range(count)]
+def long_questions(streams: int) -> list[str]:
+    """What most models answer at length, the bundled one among them; new to every server."""
+    return [f"{_spoken(fresh_name())}: Count from {1 + i % 20} to 99." for i in range(streams)]
+
+
+def _spoken(name: str) -> str:
+    """A syllable for every two digits, since the bundled model takes digits for sums."""
+    pairs = (int(name[at : at + 2]) for at in range(0, len(name), 2))
+    return "".join(_CONSONANTS[it // 5] + _VOWELS[it % 5] for it in pairs).capitalize()
 
 
 def _user(text: str) -> dict[str, str]:

@@ -113,7 +113,8 @@ def served(url: str, count: int) -> float:
 
     async def ask() -> float:
         async with Client(url, url) as client:
-            return await client.speed([question() for _ in range(count)], ANSWER)
+            speed = await client.speed([question() for _ in range(count)], ANSWER)
+            return speed.tokens_per_s
 
     return asyncio.run(ask())
 

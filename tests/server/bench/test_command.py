@@ -62,11 +62,18 @@ def test_the_bundled_model_gives_a_document_of_positive_figures_and_a_picture(
 ) -> None:
     picture = tmp_path / "turns.png"
     found = document(*QUICK, "--plot", picture, "--turns", "7")
+    (server,) = found["servers"]
+    served, alone = server["decode"], found["engine"]["answers"]
+    assert [it.pop("cached_tokens") for it in served + alone] == [0, 0, 0, 0]
+    assert [it["prompt_tokens"] for it in served] == [it["prompt_tokens"] for it in alone]
+    for ours, engine in zip(served, alone, strict=True):
+        share = ours["tokens_per_s"]["median"] / engine["tokens_per_s"]["median"]
+        assert ours["engine_share"] == pytest.approx(share)
+    assert all(it.pop("engine_share") is None for it in alone)
     assert all(number > 0 for number in numbers(found))
     assert found["model"]["id"] == "gosling"
     assert [it["streams"] for it in found["engine"]["decode"]] == [1, 2]
     assert [it["tokens"] for it in found["engine"]["prefill"]] == [64]
-    (server,) = found["servers"]
     (turns,) = server["turns"]
     assert tuple(turns["first_token_ms"]) == KINDS
     assert turns["prompt_tokens"] == pytest.approx(100, abs=10)
@@ -83,6 +90,7 @@ def test_another_server_is_measured_beside_it(tmp_path: Path) -> None:
     assert (against["name"], against["model"]) == (other.url, "other")
     assert all(number > 0 for number in numbers(against["turns"]))
     assert against["worked_bytes"] is None
+    assert [it["engine_share"] for it in against["decode"]] == [None, None]
 
 
 def test_a_server_that_is_not_ours_is_measured_alone() -> None:
@@ -114,6 +122,7 @@ def test_tables_are_for_people() -> None:
         done = bench(*QUICK, "--only-against", "--against", other.url)
     assert done.returncode == 0, done.stderr
     assert "follow-up after 100 (ms)" in done.stdout
+    assert "share of" not in done.stdout
     assert "bench: round 1 of 1" in done.stderr
 
 

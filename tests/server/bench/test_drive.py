@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from server.bench.client import Answer, Client, Messages
+from server.bench.client import Answer, Client, Messages, Speed
 from server.bench.drive import drive
 from server.bench.report import KINDS, Plan
 from server.bench.talk import ANSWER_TOKENS, EXCHANGES, history
@@ -21,6 +21,11 @@ class Notes(Client):
         self._asked.append((self.name, messages, max_tokens))
         words = sum(len(message["content"].split()) for message in messages)
         return Answer("Yes.", 1, 3 * words, 1.0)
+
+    async def speed(self, prompts: Sequence[str], max_tokens: int) -> Speed:
+        for prompt in prompts:
+            await self.ask([{"role": "user", "content": prompt}], max_tokens)
+        return Speed(1.0, 5, 0)
 
 
 async def work(*names: str) -> list[tuple[str, Messages, int]]:
@@ -66,6 +71,15 @@ async def test_every_kind_of_turn_continues_what_it_should() -> None:
     assert edit[-1] != first[EXCHANGES]
     assert list(branch[:-1]) == list(first[:-1])
     assert branch[-1] != first[-1]
+
+
+async def test_nothing_begins_as_anything_did_before() -> None:
+    asked = [messages for _, messages, _ in await work("a", "b")]
+    firsts = [m for m in asked if len(m) == 1 or m[-1]["content"] == "What comes next?"]
+    begun = [m[0]["content"] for m in firsts]
+    talks = PLAN.others + len(PLAN.history)
+    assert len(begun) == 2 + 2 * (1 + PLAN.rounds * (len(PLAN.streams) + talks))
+    assert len(set(begun)) == len(begun)
 
 
 async def test_other_conversations_lie_before_the_return() -> None:

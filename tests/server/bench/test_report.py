@@ -9,7 +9,7 @@ from rich.console import Console
 from server.bench import report, tables
 from server.bench.report import (
     KINDS,
-    Decode,
+    Answers,
     Machine,
     Plan,
     Report,
@@ -22,7 +22,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "benchmarks.md"
 MACHINE = Machine("a processor", 2, "an OS", "3.11", "2.13")
 
 
-def server(name: str, factor: float) -> ServerFigures:
+def server(name: str, factor: float, share: float | None = None) -> ServerFigures:
     times = {kind: spread([factor * (number + 1)]) for number, kind in enumerate(KINDS)}
     return ServerFigures(
         name=name,
@@ -31,7 +31,7 @@ def server(name: str, factor: float) -> ServerFigures:
         start_s=None,
         loaded_bytes=None,
         worked_bytes=None,
-        decode=(Decode(8, spread([100 * factor])),),
+        decode=(Answers(8, spread([100 * factor]), 20, 0, share),),
         turns=(Turns(100, 97, times),),
         long=None,
     )
@@ -48,10 +48,21 @@ def test_a_spread_is_median_and_range() -> None:
     assert spread([5.0, 1.0, 2.0]) == report.Spread(2.0, 1.0, 5.0)
 
 
-def test_other_servers_have_a_ratio_to_the_first() -> None:
-    found = Report("0", MACHINE, Plan(), None, None, (server("a", 1), server("b", 2.5)))
+def cells(label: str, *servers: ServerFigures) -> list[str]:
+    """Of the row of that label."""
+    found = Report("0", MACHINE, Plan(), None, None, servers)
     text = StringIO()
     tables.show(found, Console(file=text, width=100))
-    (line,) = [line for line in text.getvalue().splitlines() if "edit after 97 (ms)" in line]
-    cells = [cell.strip() for cell in line.strip("│").split("│")]
-    assert cells == ["edit after 97 (ms)", "4.0", "10.0", "2.50 ×"]
+    (line,) = [line for line in text.getvalue().splitlines() if label in line]
+    return [cell.strip() for cell in line.strip("│").split("│")]
+
+
+def test_other_servers_have_a_ratio_to_the_first() -> None:
+    shown = cells("edit after 97 (ms)", server("a", 1), server("b", 2.5))
+    assert shown == ["edit after 97 (ms)", "4.0", "10.0", "2.50 ×"]
+
+
+def test_a_share_of_the_engine_stands_in_a_column_of_its_own() -> None:
+    both = server("a", 1, share=0.913), server("b", 2)
+    assert cells("8 streams", *both) == ["8 streams (tokens/s)", "100", "200", "2.00 ×", "0.91"]
+    assert cells("edit after", *both)[-1] == ""
