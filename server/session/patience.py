@@ -22,12 +22,12 @@ class Patience:
         return self._late > 0
 
     async def wait(self, done: Awaitable[T], seconds: float) -> T | None:
-        """None if it was late."""
+        """None if it was late, or given up by whoever does it."""
         task = asyncio.ensure_future(done)
         if not self.hangs:
             await asyncio.wait([task], timeout=seconds)
         if task.done():
-            return task.result()
+            return None if task.cancelled() else task.result()
         if not self.hangs:
             log.warning("an archive hangs in a %s: conversations go on without it", self._what)
         self._late += 1

@@ -106,6 +106,22 @@ async def test_an_application_ends_though_its_store_hangs(tmp_path: Path) -> Non
     home.gate.set()
 
 
+async def test_reads_during_and_after_a_close_that_hangs_find_nothing(tmp_path: Path) -> None:
+    home = Hanging(tmp_path)
+    archive = Archive(lambda: [home], Packing(), patience_s=PATIENCE_S)
+    archive.open()
+    home.gate.clear()
+    archive.put(entry("a"), snapshot(1))
+    closing = asyncio.ensure_future(archive.close())
+    await asyncio.sleep(1.5 * PATIENCE_S)  # it waits twice the patience: these reads outlast it
+    reads = [asyncio.ensure_future(archive.find([b"k" * 32])) for _ in range(8)]
+    await closing
+    late = await archive.find([b"k" * 32])
+    found = await asyncio.gather(*reads, return_exceptions=True)
+    home.gate.set()
+    assert [late, *found] == [None] * 9
+
+
 def entry(name: str, parent: str | None = None) -> Entry:
     return Entry(name.encode() * 32, parent.encode() * 32 if parent else None, "model", "ann", 1)
 
