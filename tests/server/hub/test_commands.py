@@ -97,7 +97,7 @@ def test_slow_pulling_is_logged_now_and_then_without_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("server.cli.progress.LINE_S", 0.0)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="server"):
         invoke("pull", REPO)
     assert {"pulling model.pth: 100 %", "checking model.pth: 100 %"} <= set(caplog.messages)
 
