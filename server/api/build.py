@@ -11,7 +11,6 @@ from server import __version__
 from server.api import (
     batches,
     chat,
-    chat_stored,
     completions,
     conversations,
     embeddings,
@@ -38,7 +37,6 @@ from server.session.transfer import HEADER_BYTES
 
 _PARTS = (
     chat,
-    chat_stored,
     completions,
     responses,
     conversations,

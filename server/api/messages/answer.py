@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from server.api.chat_answer import Counted
+from server.api.chat.answer import Counted
 from server.api.items import new_id
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from server.api.chat_turn import EFFORTS, allowed_thinking
+from server.api.chat.turn import EFFORTS, allowed_thinking
 from server.api.going_on import check_answer_begun
 from server.api.messages.request import (
     AnthropicMessage,

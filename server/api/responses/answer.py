@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from server.api.chat_answer import SERVICE_TIER, Counted
+from server.api.chat.answer import SERVICE_TIER, Counted
 from server.api.items import Item
 from server.api.responses.request import ResponseBody
 from server.api.responses.turn import Asked

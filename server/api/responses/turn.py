@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from server.api.chat_turn import EFFORTS, allowed_thinking
+from server.api.chat.turn import EFFORTS, allowed_thinking
 from server.api.constraint import JsonObjectFormat
 from server.api.items import Item, ItemReader, item_id, kept_items, new_id, response_of
 from server.api.items.fields import ReferenceItem

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion
 
-from server.api.chat_request import ChatCompletionRequest
+from server.api.chat.request import ChatCompletionRequest
 from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, TurnRequest
 from server.errors import AnswerFailed, InvalidRequest, Overloaded
 from tests.server.api.doubles import Api, answer, assert_error

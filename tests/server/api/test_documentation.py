@@ -14,21 +14,21 @@ from openai.types.responses.response_create_params import ResponseCreateParamsSt
 from pydantic import BaseModel
 
 from server.api.batches import BatchBody
-from server.api.chat_request import (
+from server.api.chat.request import (
     ChatCompletionRequest,
     ChatMessage,
     HonouredFields,
     MeaninglessFields,
     RefusedFields,
 )
-from server.api.completion_request import (
+from server.api.completions.request import (
     CompletionBody,
     HonouredCompletionFields,
     MeaninglessCompletionFields,
     RefusedCompletionFields,
 )
 from server.api.constraint import ConstraintFields
-from server.api.embedding_request import (
+from server.api.embeddings.request import (
     EmbeddingBody,
     HonouredEmbeddingFields,
     MeaninglessEmbeddingFields,
@@ -48,8 +48,8 @@ from server.api.responses.request import (
     ResponseBody,
 )
 from server.api.sampling import SamplingFields
-from server.api.tokenizer import TokenizerInfo
-from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
+from server.api.tokenizer.request import DetokenizeBody, TokenizeBody
+from server.api.tokenizer.routes import TokenizerInfo
 from tests.server.api.doubles import Api
 
 ROOT = Path(__file__).parents[3]

@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from models.tokenizer import TokenizerError
-from server.api.chat_message import conversation
-from server.api.chat_turn import asked_thinking
+from server.api.chat.message import conversation
+from server.api.chat.turn import asked_thinking
 from server.api.context import Context, Served
 from server.api.going_on import check_answer_begun
 from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
-from server.api.tokenizer_request import DetokenizeBody, TokenizeBody
+from server.api.tokenizer.request import DetokenizeBody, TokenizeBody
 from server.api.tool_fields import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.served import ServedModel

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.api.chat_answer import ChatCompletion, Collected, Head, completion
-from server.api.chat_request import ChatCompletionRequest
+from server.api.chat.answer import ChatCompletion, Collected, Head, completion
+from server.api.chat.request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
 from server.api.stored.documents import kept_answer

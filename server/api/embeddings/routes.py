@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from server.api.answers import answer_whole, find_service
 from server.api.context import Served
-from server.api.embedding_request import EmbeddingBody, embedding_request
+from server.api.embeddings.request import EmbeddingBody, embedding_request
 from server.api.priority import priority_of
 from server.api.strict_json import JsonRoute
 from server.chat.embedding import Embedded

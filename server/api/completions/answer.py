@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from server.api.chat_answer import REASONS, Usage, WireReason, fingerprint, usage
-from server.api.completion_request import CompletionBody
+from server.api.chat.answer import REASONS, Usage, WireReason, fingerprint, usage
+from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.streams import TextFrames, frame
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from server.api.chat_message import conversation
-from server.api.chat_request import ChatCompletionRequest, ThinkingFields
+from server.api.chat.message import conversation
+from server.api.chat.request import ChatCompletionRequest, ThinkingFields
 from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.going_on import check_answer_begun

@@ -5,8 +5,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from server.api.chat_answer import ChatCompletion
-from server.api.chat_keeping import described
+from server.api.chat.answer import ChatCompletion
+from server.api.chat.keeping import described
 from server.api.context import Context, Served
 from server.api.fields import Wire
 from server.api.items import MetadataField

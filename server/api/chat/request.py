@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from server.api.chat_message import ChatMessage
+from server.api.chat.message import ChatMessage
 from server.api.constraint import ConstraintFields
 from server.api.fields import Count, ListOf, Refused, Whole, Wire
 from server.api.going_on import GoingOnFields

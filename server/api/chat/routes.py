@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from fastapi import APIRouter, Request, Response
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
-from server.api.chat_answer import ChatCompletion, ChatCompletionWithIds, head, whole_answer
-from server.api.chat_keeping import Keeping, kept, read_past
-from server.api.chat_request import ChatCompletionRequest
-from server.api.chat_stream import ChunkWriter, chunks
-from server.api.chat_turn import turn_request
+from server.api.chat.answer import ChatCompletion, ChatCompletionWithIds, head, whole_answer
+from server.api.chat.keeping import Keeping, kept, read_past
+from server.api.chat.request import ChatCompletionRequest
+from server.api.chat.stream import ChunkWriter, chunks
+from server.api.chat.turn import turn_request
 from server.api.context import Served
 from server.api.priority import priority_of
 from server.api.stored import Stored

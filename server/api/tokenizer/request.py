@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from server.api.chat_message import ChatMessage
-from server.api.chat_request import ThinkingFields
+from server.api.chat.message import ChatMessage
+from server.api.chat.request import ThinkingFields
 from server.api.fields import ListOf, Refused, Whole, Wire
 from server.api.going_on import GoingOnFields
 from server.api.tool_fields import ToolFields

@@ -1,4 +1,4 @@
-"""The body of POST /v1/completions, field by field, as server/api/chat_request.py has them."""
+"""The body of POST /v1/completions, field by field, as server/api/chat/request.py has them."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
-from server.api.completion_answer import CompletionWriter, TextCompletion
-from server.api.completion_request import CompletionBody, completion_request
+from server.api.completions.answer import CompletionWriter, TextCompletion
+from server.api.completions.request import CompletionBody, completion_request
 from server.api.context import Served
 from server.api.priority import priority_of
 from server.api.streams import framed
