@@ -23,7 +23,7 @@ _FLAGS = [
     *("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-pthread"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
 ]
-_COMMON = ("library", "generations", "pool", "tensors", "isa_portable")
+_COMMON = ("library", "generations", "pool", "tensors", "trie", "isa_portable")
 # The same bits everywhere: no product may be fused with a sum.
 _EXACT = ("pack", "sample", "score", "vocabulary")
 _AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]

@@ -8,7 +8,17 @@ import ctypes
 import functools
 import logging
 import os
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    c_char_p,
+    c_double,
+    c_float,
+    c_int,
+    c_int32,
+    c_int64,
+    c_uint64,
+    c_void_p,
+)
 
 from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
@@ -22,6 +32,7 @@ _ISAS = ("portable", "avx2", "avx512", "neon")
 Floats = POINTER(c_float)
 Doubles = POINTER(c_double)
 Integers = POINTER(c_int64)
+Words = POINTER(c_int32)
 Handles = POINTER(c_void_p)
 
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
@@ -46,6 +57,9 @@ _CALLS: dict[str, tuple[type | None, list[type]]] = {
         c_int64,
         [c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_double],
     ),
+    "rwkv_trie_new": (c_void_p, [c_char_p, Integers, Words, c_int64]),
+    "rwkv_trie_free": (None, [c_void_p]),
+    "rwkv_trie_encode": (c_int64, [c_void_p, c_char_p, c_int64, Words, Integers]),
     "rwkv_score": (
         c_int,
         [Floats, c_int64, c_int64, Integers, c_int64, Integers, c_int64, Floats, Integers, Floats],

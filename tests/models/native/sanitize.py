@@ -12,7 +12,7 @@ from pathlib import Path
 from models.native import build
 
 SANITIZERS = ("address,undefined", "thread")
-EXERCISES = ("exercise.cpp", "exercise_sampling.cpp")
+EXERCISES = ("exercise_trie.cpp", "exercise_sampling.cpp", "exercise.cpp")
 
 
 def main() -> None:

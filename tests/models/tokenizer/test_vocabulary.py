@@ -1,5 +1,6 @@
 """Custom vocabularies against a brute-force longest match and the reference parser."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def _write(path: Path, *lines: str, end: str = "\n") -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["'é'", '"\'"', "'\"'", r"'\''", r"'\u00a0'", "'\u00a0'", "r'a'", "'a' 'b'", "(  'a')"],
+)
+def test_reads_a_literal_as_python_does(written: str, tmp_path: Path) -> None:
+    token = ast.literal_eval(written).encode()
+    path = _write(tmp_path / "custom.txt", f"1 {written} {len(token)}")
+    assert read_vocabulary(path) == {1: token}
+
+
 def test_reads_a_file_as_the_reference_does(tmp_path: Path) -> None:
     lines = ["7 '\\n' 1", "1 b'\\xe4\\xbd' 2", '3 "\'" 1', "12 '你 好' 7", "5 '\x85' 2", "6 ' ' 1"]
     path = _write(tmp_path / "custom.txt", *lines, "")
@@ -75,6 +86,9 @@ def test_another_entry_changes_the_fingerprint() -> None:
         (["0 'a' 1"], r":1 .* id 0 ends the text"),
         (["1 '' 0"], r":1 .* not empty"),
         (["1 12 2"], r":1 .* str or bytes"),
+        (["2147483648 'a' 1"], r":1 .* ids end at 2147483647"),
+        (["1 ''' 1"], r":1 is not `id 'text' length`"),
+        (["1 'a'b' 3"], r":1 is not `id 'text' length`"),
         (["1 open('x') 1"], r":1 is not `id 'text' length`"),
         (["1 'a"], r":1 is not `id 'text' length`"),
         (["1 '\\ud800' 3"], r":1 is not `id 'text' length`"),

@@ -1,16 +1,14 @@
 """The World tokenizer against the `rwkv` package, which is the reference author's own."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file, files
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from rwkv.rwkv_tokenizer import TRIE_TOKENIZER  # type: ignore[import-untyped]
 
 from models.tokenizer.base import TokenizerError
-from models.tokenizer.vocabulary import VocabularyTokenizer
-from models.tokenizer.world import _SLICE, world, world_entries
+from models.tokenizer.world import world, world_entries
 from tests.models.tokenizer.texts import texts
 
 
@@ -34,31 +32,9 @@ def test_encodes_as_the_reference_does(reference: TRIE_TOKENIZER, sample: list[s
     assert [text for text in sample if world().encode(text) != reference.encode(text)] == []
 
 
-def test_the_plain_encoder_agrees_on_the_same_vocabulary(sample: list[str]) -> None:
-    plain = VocabularyTokenizer(world_entries(), "plain")
-    assert [text for text in sample[:2_000] if world().encode(text) != plain.encode(text)] == []
-
-
-# Bytes that begin and end within characters, and long runs.
-PARTS = ["\U0001f600", "漢字", "é", "\u0e01\u0e33", "क्षि", "\x00", " ", "\n", "=", "a", "0"]
-PIECES = st.tuples(st.one_of(st.sampled_from(PARTS), st.text(max_size=8)), st.integers(1, 300))
-
-
-@pytest.mark.parametrize("size", [1, 7, 200])
-@settings(max_examples=60, deadline=None)
-@given(pieces=st.lists(PIECES, max_size=8))
-def test_slices_encode_as_the_whole(size: int, pieces: list[tuple[str, int]]) -> None:
-    text = "".join(part * count for part, count in pieces)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("models.tokenizer.world._SLICE", size)
-        sliced = world().encode(text)
-    assert sliced == world()._rust.encode(text)
-
-
-def test_a_long_text_encodes_as_the_whole(sample: list[str]) -> None:
-    text = "".join(sample)
-    assert len(text.encode()) > 10 * _SLICE
-    assert world().encode(text) == world()._rust.encode(text)
+def test_its_package_is_read_but_not_loaded() -> None:
+    world()
+    assert "pyrwkv_tokenizer" not in sys.modules
 
 
 def test_decoding_gives_the_encoded_text_back(sample: list[str]) -> None:
