@@ -1,4 +1,4 @@
-"""The native library: finding it, choosing its instruction set, and its calls.
+"""The native library: finding it, and its calls.
 
 What each call takes and gives is written beside it in src/library.cpp. ctypes releases the
 interpreter for the time of a call.
@@ -7,7 +7,6 @@ interpreter for the time of a call.
 import ctypes
 import functools
 import logging
-import os
 from ctypes import (
     POINTER,
     c_char_p,
@@ -20,14 +19,11 @@ from ctypes import (
     c_void_p,
 )
 
-from models.backends import BackendError
 from models.native.build import FOLDER, LIBRARY
 
 log = logging.getLogger(__name__)
 
 PATH = FOLDER / LIBRARY
-ISA_VARIABLE = "RWKV_SERVER_ISA"
-_ISAS = ("portable", "avx2", "avx512", "neon")
 
 Floats = POINTER(c_float)
 Doubles = POINTER(c_double)
@@ -87,24 +83,3 @@ def library() -> ctypes.CDLL | None:
         log.warning("the native library cannot be loaded, torch computes instead: %s", error)
         return None
     return found
-
-
-def instruction_sets() -> tuple[str, ...]:
-    """What this processor runs, the best first."""
-    loaded = library()
-    return tuple(loaded.rwkv_available().decode().split()) if loaded else ()
-
-
-def chosen_isa() -> str:
-    """The best instruction set, or the one RWKV_SERVER_ISA forces. Raises BackendError."""
-    here = instruction_sets()
-    asked = os.environ.get(ISA_VARIABLE, "")
-    if not asked:
-        return here[0]
-    if asked not in _ISAS:
-        raise BackendError(f"{ISA_VARIABLE} is {asked!r}: use {', '.join(_ISAS)}")
-    if asked not in here:
-        raise BackendError(
-            f"{ISA_VARIABLE} is {asked}, which this processor does not run: use {', '.join(here)}"
-        )
-    return asked

@@ -19,7 +19,8 @@ from models import wkv4
 from models.backends import BackendError
 from models.base import CheckpointError, ModelSpec, State
 from models.native.choice import FORMATS
-from models.native.library import Floats, Integers, chosen_isa, library
+from models.native.isa import chosen_isa
+from models.native.library import Floats, Integers, library
 from models.native.packed import Blob, PackedFile
 
 _NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # as the library has them

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.base import ModelSpec
+from models.native.isa import chosen_isa
 
 _PASS = 256  # tokens of a pass, in whose rows the library computes
 _ROWS, _INPUTS = 32, 64  # that matrices are padded to
@@ -16,18 +17,22 @@ _WEIGHT = {
     torch.qint8: 1 + 2 / 64,
     torch.quint4x2: 0.5 + 2 / 32,
 }
+_REST = 1 << 19  # bytes: low ranks, and what threads need
+_ACTIVATION = {torch.int8: 2, torch.qint8: 1, torch.quint4x2: 1}  # bytes
 
 
 def estimate(spec: ModelSpec, shapes: Mapping[str, Tensor], dtype: torch.dtype) -> int:
     """Bytes of packed weights and of what is computed in, within a tenth.
 
-    shapes: tensors by their official names, whose values are not looked at.
+    shapes: tensors by their official names, whose values are not looked at. Raises BackendError as
+    chosen_isa() does.
     """
     weights = sum(_packed(name, tensor, spec, dtype) for name, tensor in shapes.items())
-    floats = 7 * spec.width  # and activations as matrices take them, in up to seven mixtures
-    activations = 9 * spec.width + spec.ffn_width + 1024  # low ranks, and what threads need
-    activation = 1 if dtype in {torch.qint8, torch.quint4x2} else 2
-    return int(weights + _PASS * (4 * floats + activation * activations))
+    # Activations as matrices take them, in up to seven mixtures. For bf16 weights they are float32
+    # where there are no instructions for products of bf16.
+    activation = _ACTIVATION.get(dtype, 2 if chosen_isa() == "avx512" else 4)
+    numbers = 4 * 7 * spec.width + activation * (9 * spec.width + spec.ffn_width)
+    return int(weights + _PASS * numbers + _REST)
 
 
 def _packed(name: str, tensor: Tensor, spec: ModelSpec, dtype: torch.dtype) -> float:

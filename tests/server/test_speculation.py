@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.native.library import chosen_isa
+from models.native.isa import chosen_isa
 from tests.server.tiny import checkpoint, served
 
 pytestmark = pytest.mark.usefixtures("native_library")

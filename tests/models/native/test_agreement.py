@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.base import Model, State
-from models.native.library import ISA_VARIABLE, instruction_sets
+from models.native.isa import ISA_VARIABLE, instruction_sets
 from tests.checkpoints import Sizes
 from tests.models.native.agreement import (
     EIGHT_BITS,

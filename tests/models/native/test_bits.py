@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.native.library import ISA_VARIABLE, instruction_sets
+from models.native.isa import ISA_VARIABLE, instruction_sets
 from tests.checkpoints import Sizes
 from tests.models.native.twins import DTYPES, GENERATIONS, TOKENS, USUAL, amid_others, feed, native
 

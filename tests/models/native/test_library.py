@@ -10,6 +10,7 @@ from models import loader
 from models.backends import Backend, BackendError
 from models.base import CheckpointError, Model
 from models.native import choice, library
+from models.native import isa as isas
 from models.native.model import NativeModel
 from models.rwkv7 import Rwkv7
 from tests.checkpoints import Sizes, random_rwkv, save
@@ -36,7 +37,7 @@ def test_the_instruction_set_is_named_in_one_log_line(
     caplog.set_level(logging.INFO)
     load(tmp_path, "7", "bf16")
     said = [r.getMessage() for r in caplog.records if "native" in r.getMessage()]
-    assert said == [f"computing in the native library, with {library.instruction_sets()[0]}"]
+    assert said == [f"computing in the native library, with {isas.instruction_sets()[0]}"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "fp16"])
@@ -101,23 +102,23 @@ def test_a_library_of_another_kind_is_not_used(
     assert "cannot be loaded" in caplog.text
 
 
-@pytest.mark.parametrize("isa", library.instruction_sets())
+@pytest.mark.parametrize("isa", isas.instruction_sets())
 def test_the_environment_forces_an_instruction_set(
     isa: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(library.ISA_VARIABLE, isa)
-    assert library.chosen_isa() == isa
+    monkeypatch.setenv(isas.ISA_VARIABLE, isa)
+    assert isas.chosen_isa() == isa
 
 
 def test_unforced_the_best_instruction_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(library.ISA_VARIABLE, raising=False)
-    assert library.chosen_isa() == library.instruction_sets()[0]
+    monkeypatch.delenv(isas.ISA_VARIABLE, raising=False)
+    assert isas.chosen_isa() == isas.instruction_sets()[0]
 
 
 def test_an_unknown_instruction_set_is_refused_with_the_known_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(library.ISA_VARIABLE, "avx9")
+    monkeypatch.setenv(isas.ISA_VARIABLE, "avx9")
     with pytest.raises(BackendError) as caught:
         load(tmp_path, "7", "bf16")
     assert str(caught.value) == ("RWKV_SERVER_ISA is 'avx9': use portable, avx2, avx512, neon")
@@ -126,7 +127,7 @@ def test_an_unknown_instruction_set_is_refused_with_the_known_ones(
 def test_an_instruction_set_of_another_processor_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(library, "instruction_sets", lambda: ("portable",))
-    monkeypatch.setenv(library.ISA_VARIABLE, "neon")
+    monkeypatch.setattr(isas, "instruction_sets", lambda: ("portable",))
+    monkeypatch.setenv(isas.ISA_VARIABLE, "neon")
     with pytest.raises(BackendError, match=r"neon, which this processor does not run"):
-        library.chosen_isa()
+        isas.chosen_isa()

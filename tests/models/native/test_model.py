@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.base import CheckpointError
 from models.detect import detect
-from models.native.library import ISA_VARIABLE, instruction_sets
+from models.native.isa import ISA_VARIABLE, instruction_sets
 from models.native.model import NativeModel, resident_bytes
 from tests.checkpoints import Sizes
 from tests.models.native.twins import (
