@@ -37,7 +37,7 @@ def encode(entry: Entry, snapshot: Snapshot, dtype: ArchiveDtype = "float32") ->
         for name, tensor in zip(_STATE, snapshot.state.tensors, strict=True)
     }
     tensors["logits"] = snapshot.logits.contiguous()
-    tensors["fed"] = torch.tensor(snapshot.fed.to_list(), dtype=torch.int32)
+    tensors["fed"] = snapshot.fed.to_tensor()
     if snapshot.told:
         tensors["told"] = torch.frombuffer(bytearray(snapshot.told), dtype=torch.uint8)
     dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in snapshot.state.tensors]
@@ -54,7 +54,7 @@ def decode(data: bytes) -> tuple[Entry, Snapshot]:
             raise CodecError("its contents are damaged")
         dtypes = [getattr(torch, name) for name in header["dtypes"].split(",")]
         parts = (tensors[name].to(dtype) for name, dtype in zip(_STATE, dtypes, strict=True))
-        fed = FedIds(tensors["fed"].tolist())
+        fed = FedIds.of_tensor(tensors["fed"])
         told = tensors["told"].numpy().tobytes() if "told" in tensors else b""
         return entry, Snapshot(State(*parts), tensors["logits"], fed, told)
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
