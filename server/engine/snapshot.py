@@ -66,6 +66,38 @@ class FedIds:
             node = node.previous
 
 
+class Lines:
+    """Bytes that are only added to, as a persistent list: branches share their past."""
+
+    __slots__ = ("_data", "nbytes", "previous")
+
+    def __init__(self, data: bytes = b"", previous: "Lines | None" = None) -> None:
+        self._data = data
+        self.previous = previous
+        self.nbytes: int = len(data) + (previous.nbytes if previous else 0)
+
+    def __bool__(self) -> bool:
+        return self.nbytes > 0
+
+    def then(self, data: bytes) -> "Lines":
+        return Lines(data, self if self else None) if data else self
+
+    @property
+    def own_nbytes(self) -> int:
+        """Those that no predecessor holds."""
+        return len(self._data)
+
+    def to_bytes(self) -> bytes:
+        parts, node = [], self
+        while node.previous is not None:
+            parts.append(node._data)
+            node = node.previous
+        return b"".join([node._data, *reversed(parts)])
+
+
+NO_LINES = Lines()
+
+
 def _joined(parts: "Iterable[array[int]]") -> "array[int]":
     whole = array("I")
     for part in parts:
@@ -84,7 +116,7 @@ class Snapshot:
     state: State
     logits: Tensor
     fed: FedIds
-    told: bytes = b""
+    told: Lines = NO_LINES
 
     @classmethod
     def of_initial(cls, state: State) -> "Snapshot":
@@ -97,5 +129,5 @@ class Snapshot:
 
     @property
     def nbytes(self) -> int:
-        """Of all it holds, though others may hold the same ids."""
-        return self.state.nbytes + self.logits.nbytes + self.fed.nbytes + len(self.told)
+        """Of all it holds, though others may hold the same ids and lines."""
+        return self.state.nbytes + self.logits.nbytes + self.fed.nbytes + self.told.nbytes
