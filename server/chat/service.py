@@ -15,7 +15,7 @@ from server.chat.prompt import Layout, Segment
 from server.chat.sampling import resolve
 from server.chat.served import ServedModel
 from server.chat.stops import TextWatcher
-from server.chat.told import Told, answer_path, path_names
+from server.chat.told import Told, paths
 from server.chat.tools import Toolbox, toolbox
 from server.chat.turn import Boundary, Prompt, Turn
 from server.chat.types import Message, TurnRequest
@@ -23,7 +23,7 @@ from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
 from server.engine.messages import Branch, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
-from server.engine.snapshot import Snapshot
+from server.engine.snapshot import NO_LINES, Snapshot
 from server.errors import InvalidRequest, busy
 from server.session import Key, Resumption, SessionManager
 
@@ -36,6 +36,11 @@ class _Ready:
     grammar: Grammar | None
     resumption: Resumption
     pieces: Sequence[tuple[int, ...]]
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole prompt."""
+        return self.resumption.tokens + sum(map(len, self.pieces))
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -126,8 +131,7 @@ class ChatService:
         return _Ready(layout, grammar, resumption, pieces)
 
     def _started(self, request: TurnRequest, ready: _Ready, reading: ExitStack) -> Turn:
-        prompt = self._prompt(request, ready)
-        self._check_length(prompt.tokens)
+        self._check_length(ready.tokens)
         max_tokens = request.max_tokens or self._default_max_tokens
         sampling = resolve(
             request.sampling, self.model.template.sampling, self.model.tokenizer, max_tokens
@@ -146,7 +150,7 @@ class ChatService:
         stream = self._engine.submit(submit, self._observer)
         turn = Turn(
             stream,
-            prompt,
+            self._prompt(request, ready),  # while the engine reads it
             self._sessions,
             watchers=watchers,
             reading=reading.pop_all(),
@@ -166,23 +170,25 @@ class ChatService:
         left = [s for s in layout.segments[resumption.segments :] if s.boundary and s.key]
         answers = [message.role == "assistant" for message in request.messages]
         before = request.messages[:-1] if request.goes_on else request.messages
-        paths = path_names(self.model, request.owner, request.messages)
+        walked = paths(self.model, request.owner, request.messages)
+        ends = [*(path.before for path in walked[2:]), walked[-1].whole]  # of whole ones
         return Prompt(
-            tokens=resumption.tokens + sum(map(len, ready.pieces)),
+            tokens=ready.tokens,
             cached=resumption.tokens,
             template=self.model.template,
             owner=(self.model.fingerprint, request.caller),
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
             boundaries=tuple(
-                Boundary(s.key, sum(answers[: s.message + 1]), paths[s.message])
+                Boundary(s.key, sum(answers[: s.message + 1]), ends[s.message])
                 for s in left
                 if s.key is not None
             ),
             turns=sum(answers) + (not request.goes_on),
             key=layout.opening.key,
             told=Told(before, _toolbox(request).tools),
-            named=partial(answer_path, self.model, request.owner),
+            path=walked[len(before)],
+            past=resumption.snapshot.told if resumption.snapshot else NO_LINES,
             phase=layout.phase,
             calls=layout.calls,
             begun=layout.begun,

@@ -1,26 +1,29 @@
 """What a conversation said, kept beside the snapshot of each of its answers.
 
 A key names messages and cannot be read back. So that a session can be shown, forked, and named
-again for another caller on another server, its messages and tools lie in the snapshot as JSON,
-under the same encryption, budget and age as the state.
+again for another caller on another server, its messages and tools lie in the snapshot as lines of
+JSON, under the same encryption, budget and age as the state. The tools come first, then a line for
+each message, so what goes on from a conversation only adds lines, and shares the others in memory.
 """
 
-import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
+from pydantic_core import to_json
 
 from server.chat.served import ServedModel
 from server.chat.tools import toolbox
 from server.chat.types import Message, Role, Tool, ToolCall, ToolChoice
+from server.engine.snapshot import NO_LINES, Lines
 from server.session import PATH_STEP, Key, conversation_key, extend
 
-_VERSION = 1
+_VERSION = 2
+_FIRST = b'{"version":1,'  # of the one line that earlier releases wrote
 
 
 class ToldError(ValueError):
@@ -42,21 +45,18 @@ class Told:
         count = bisect_left(path_steps(self.messages), length // PATH_STEP) + 1
         return Told(self.messages[:count], self.tools)
 
-    def dump(self) -> bytes:
-        messages = [_message(message) for message in self.messages]
-        tools = [asdict(tool) for tool in self.tools]
-        told = {"version": _VERSION, "messages": messages, "tools": tools}
-        return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+    def dump(self, past: Lines = NO_LINES) -> Lines:
+        """Shares what it goes on from, where that is how it begins."""
+        head = {"version": _VERSION, "tools": self.tools}
+        lines = [to_json(head), *(to_json(m, exclude_none=True) for m in self.messages)]
+        data, known = b"\n".join([*lines, b""]), past.to_bytes()
+        return past.then(data[len(known) :]) if data.startswith(known) else NO_LINES.then(data)
 
 
-def _message(message: Message) -> dict[str, Any]:
-    return {name: value for name, value in asdict(message).items() if value not in (None, ())}
-
-
-def load_told(data: bytes) -> Told:
+def load_told(lines: Lines) -> Told:
     """Takes nothing on trust. Raises ToldError."""
     try:
-        given = _ADAPTER.validate_json(data)
+        given = _ADAPTER.validate_json(_whole(lines.to_bytes()))
     except ValidationError as error:
         raise ToldError("its messages are not in the form that this version writes") from error
     calls: set[str] = set()
@@ -69,6 +69,14 @@ def load_told(data: bytes) -> Told:
         if message.tool_calls and message.role != "assistant":
             raise ToldError("a message that is no answer has calls")
     return Told(tuple(map(_read_message, given.messages)), tuple(map(_read_tool, given.tools)))
+
+
+def _whole(data: bytes) -> bytes:
+    """The lines as one document."""
+    if data.startswith(_FIRST):
+        return data
+    head, *messages = data.rstrip().split(b"\n")
+    return b'{"messages":[' + b",".join(messages) + b"]," + head[1:]
 
 
 _STRICT = ConfigDict(strict=True, extra="forbid")
@@ -100,7 +108,7 @@ class _Tool:
 
 @checked(frozen=True, config=_STRICT)
 class _Told:
-    version: Annotated[int, Field(ge=_VERSION, le=_VERSION)]
+    version: Annotated[int, Field(ge=1, le=_VERSION)]
     messages: Annotated[list[_Message], Field(min_length=1)]
     tools: Annotated[list[_Tool], Field(max_length=128)]
 
@@ -117,20 +125,39 @@ def _read_tool(given: _Tool) -> Tool:
     return Tool(given.name, given.description, given.parameters, given.strict, given.param)
 
 
-def path_names(model: ServedModel, owner: str, messages: Sequence[Message]) -> list[bytes]:
-    """For every message the path up to its end, of whole questions and answers only.
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The names of a conversation's questions and answers, in turn; see Entry.path.
 
-    A question is all that is said between two answers. So a question's path is known at its last
-    message, and an answer's likewise.
+    A question is all that is said between two answers. name: of all messages. before: the path up
+    to the question or answer that the last message belongs to. asked: a question was. answering:
+    the last message belongs to an answer; None where there is none.
     """
-    name = extend(conversation_key(model.fingerprint, owner), "session", "")
-    path, paths = b"", []
-    for message, steps in zip(messages, path_steps(messages), strict=True):
-        name = extend(name, *model.template.canonical(message))
-        if steps * PATH_STEP > len(path):
-            path += name[:PATH_STEP]
-        paths.append(path)
-    return paths
+
+    name: Key
+    before: bytes = b""
+    asked: bool = False
+    answering: bool | None = None
+
+    @property
+    def whole(self) -> bytes:
+        """If nothing more belongs to the last question or answer."""
+        return self.before if self.answering is None else self.before + self.name[:PATH_STEP]
+
+    def then(self, role: str, text: str) -> "Path":
+        """With one more message, in canonical form."""
+        asked = self.asked or role != "assistant"
+        answering = asked and role == "assistant"
+        goes_on = answering == self.answering
+        before = self.before if goes_on else self.whole
+        return Path(extend(self.name, role, text), before, asked, answering)
+
+
+def paths(model: ServedModel, owner: str, messages: Iterable[Message]) -> list[Path]:
+    """Of the conversation without messages, then up to the end of each."""
+    said = (model.template.canonical(message) for message in messages)
+    root = Path(extend(conversation_key(model.fingerprint, owner), "session", ""))
+    return list(accumulate(said, lambda path, message: path.then(*message), initial=root))
 
 
 def path_steps(messages: Sequence[Message]) -> list[int]:
@@ -145,7 +172,7 @@ def path_steps(messages: Sequence[Message]) -> list[int]:
 
 def answer_path(model: ServedModel, owner: str, told: Told) -> bytes:
     """Of a conversation that ends in an answer."""
-    return path_names(model, owner, told.messages)[-1]
+    return paths(model, owner, told.messages)[-1].whole
 
 
 def answer_key(model: ServedModel, owner: str, told: Told) -> Key:

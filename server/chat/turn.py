@@ -12,12 +12,12 @@ from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
-from server.chat.told import Told
+from server.chat.told import Path, Told
 from server.chat.tools import ExpectedCalls
 from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
 from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
-from server.engine.snapshot import Snapshot
+from server.engine.snapshot import Lines, Snapshot
 from server.errors import AnswerFailed
 from server.session import Key, Owner, SessionManager, extend
 
@@ -43,7 +43,7 @@ class Prompt:
     messages_key names the conversation without what makes the model answer, `key` with it.
     phase: what the answer begins with. calls: those it may have. turns: answers there are with
     this one. begun: the words that the answer goes on from; echo: and is told with. told: the
-    messages; named: makes the path of a conversation with its answer.
+    messages, path: theirs; past: what is told of the snapshot.
     """
 
     tokens: int
@@ -56,7 +56,8 @@ class Prompt:
     turns: int
     key: Key | None
     told: Told
-    named: Callable[[Told], bytes]
+    path: Path
+    past: Lines
     phase: Phase
     calls: ExpectedCalls | None = None
     begun: str = ""
@@ -173,12 +174,15 @@ class Turn:
         retold = self._retell is not None and answer.thought
         snapshot = await self._retell(message) if self._retell and retold else ended
         if snapshot is not None:
-            key = extend(self._prompt.messages_key, *self._prompt.template.canonical(message))
             prompt = self._prompt
-            told = prompt.told.then(message)
+            said = prompt.template.canonical(message)
+            told = prompt.told.then(message).dump(prompt.past)
             self._sessions.keep(
-                *(prompt.owner, key, replace(snapshot, told=told.dump()), prompt.key),
+                prompt.owner,
+                extend(prompt.messages_key, *said),
+                replace(snapshot, told=told),
+                prompt.key,
                 turns=prompt.turns,
-                path=prompt.named(told),
+                path=prompt.path.then(*said).whole,
             )
             await self._sessions.kept()

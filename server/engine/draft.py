@@ -13,7 +13,7 @@ from torch import Tensor
 from models.base import State
 
 _GRAM = 3  # ids that must have stood in a row before
-_LONGEST_PAST = 4096  # ids that are searched
+LONGEST_PAST = 4096  # ids that are searched
 _WEIGHT = 0.25  # of the last guess in the rate
 _CONFIDENT = 0.6
 
@@ -30,7 +30,7 @@ class Drafter:
         self._next: dict[tuple[int, ...], int] = {}  # where the id behind these ids stands
         self._found: int | None = None
         self._rate = 0.0  # of late, of guesses that came true
-        for token in past[-_LONGEST_PAST:]:
+        for token in past[-LONGEST_PAST:]:
             self.push(token)
         self._rate = 0.0  # what is read says nothing of what is written
 

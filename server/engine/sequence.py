@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from models.base import State
-from server.engine.draft import Ahead, Drafter
+from server.engine.draft import LONGEST_PAST, Ahead, Drafter
 from server.engine.messages import Finished, FinishReason, Submit, TokenLogprob
 from server.engine.sampler import Sampler
 from server.engine.snapshot import FedIds, Snapshot
@@ -119,7 +119,8 @@ class Sequence:
         if self.matcher is not None:  # a late mask would leave what was fed in doubt
             return ()
         if self._drafter is None:
-            self._drafter = Drafter([*self.fed.to_list(), *self._unrecorded, *self.pending])
+            past = self.fed.last(LONGEST_PAST)
+            self._drafter = Drafter([*past, *self._unrecorded, *self.pending])
         left = self.submit.max_tokens - len(self.generated) - 1
         return self._drafter.draft(min(most, left)) if self.ending is None and left > 0 else ()
 

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from models.base import State
-from server.engine.snapshot import FedIds, Snapshot
+from server.engine.snapshot import NO_LINES, FedIds, Lines, Snapshot
 from server.session.entry import Entry
 
 ArchiveDtype = Literal["float32", "float16", "bf16"]
@@ -37,9 +37,9 @@ def encode(entry: Entry, snapshot: Snapshot, dtype: ArchiveDtype = "float32") ->
         for name, tensor in zip(_STATE, snapshot.state.tensors, strict=True)
     }
     tensors["logits"] = snapshot.logits.contiguous()
-    tensors["fed"] = torch.tensor(snapshot.fed.to_list(), dtype=torch.int32)
+    tensors["fed"] = snapshot.fed.to_tensor()
     if snapshot.told:
-        tensors["told"] = torch.frombuffer(bytearray(snapshot.told), dtype=torch.uint8)
+        tensors["told"] = torch.frombuffer(bytearray(snapshot.told.to_bytes()), dtype=torch.uint8)
     dtypes = [str(tensor.dtype).removeprefix("torch.") for tensor in snapshot.state.tensors]
     return save(tensors, _header(entry, dtypes) | {"digest": _digest(tensors)})
 
@@ -54,8 +54,8 @@ def decode(data: bytes) -> tuple[Entry, Snapshot]:
             raise CodecError("its contents are damaged")
         dtypes = [getattr(torch, name) for name in header["dtypes"].split(",")]
         parts = (tensors[name].to(dtype) for name, dtype in zip(_STATE, dtypes, strict=True))
-        fed = FedIds(tensors["fed"].tolist())
-        told = tensors["told"].numpy().tobytes() if "told" in tensors else b""
+        fed = FedIds.of_tensor(tensors["fed"])
+        told = Lines(tensors["told"].numpy().tobytes()) if "told" in tensors else NO_LINES
         return entry, Snapshot(State(*parts), tensors["logits"], fed, told)
     except (SafetensorError, KeyError, ValueError, AttributeError) as error:
         raise CodecError(str(error)) from error

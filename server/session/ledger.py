@@ -1,17 +1,19 @@
-"""Bytes of fed ids that several snapshots share, each counted once while anyone holds it."""
+"""Bytes of ids and lines that several snapshots share, each counted once while anyone holds it."""
 
-from server.engine.snapshot import FedIds
+from server.engine.snapshot import FedIds, Lines
+
+Part = FedIds | Lines
 
 
 class Ledger:
     """A part is held by the snapshots it ends, and by the held parts that continue it."""
 
     def __init__(self) -> None:
-        self._holders: dict[FedIds, int] = {}
+        self._holders: dict[Part, int] = {}
         self.nbytes = 0
 
-    def add(self, fed: FedIds) -> None:
-        node: FedIds | None = fed
+    def add(self, part: Part) -> None:
+        node: Part | None = part
         while node is not None:
             held = self._holders.get(node, 0)
             self._holders[node] = held + 1
@@ -20,8 +22,8 @@ class Ledger:
             self.nbytes += node.own_nbytes
             node = node.previous
 
-    def remove(self, fed: FedIds) -> None:
-        node: FedIds | None = fed
+    def remove(self, part: Part) -> None:
+        node: Part | None = part
         while node is not None:
             self._holders[node] -= 1
             if self._holders[node]:

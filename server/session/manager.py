@@ -109,7 +109,7 @@ class SessionManager:
 
     def keep_ids(self, owner: Owner, snapshot: Snapshot, parent: int) -> None:
         """Keep a snapshot that continues the one of its first `parent` ids, if there are any."""
-        ids = snapshot.fed.to_list()
+        ids = snapshot.fed.to_array()
         *before, key = id_keys(owner, ids, [parent, len(ids)] if parent else [len(ids)])
         self._lengths.note(owner, len(ids))
         self.keep(owner, key, snapshot, before[0] if before else None, plain=True)

@@ -32,8 +32,8 @@ class SnapshotStore:
         self._inner: OrderedDict[Key, _Kept] = OrderedDict()
         self._pinned: OrderedDict[Key, _Kept] = OrderedDict()
         self._was_inner: set[Key] = set()  # of those that are pinned
-        self._fed = Ledger()
-        self._nbytes = 0  # without fed ids
+        self._shared = Ledger()
+        self._nbytes = 0  # without what several may share
         self.evicted = 0  # entries, since the start
 
     def __len__(self) -> int:
@@ -41,8 +41,8 @@ class SnapshotStore:
 
     @property
     def nbytes(self) -> int:
-        """With the ids that kept snapshots were fed, whoever else was fed them too."""
-        return self._nbytes + self._fed.nbytes
+        """With the ids and lines of kept snapshots, whoever else has them too."""
+        return self._nbytes + self._shared.nbytes
 
     @property
     def _tiers(self) -> tuple[OrderedDict[Key, _Kept], ...]:
@@ -109,7 +109,8 @@ class SnapshotStore:
 
     def _add(self, entry: Entry, snapshot: Snapshot, inner: bool) -> None:
         self._nbytes += _own(snapshot)
-        self._fed.add(snapshot.fed)
+        self._shared.add(snapshot.fed)
+        self._shared.add(snapshot.told)
         if entry.pinned and inner:
             self._was_inner.add(entry.key)
         tier = self._pinned if entry.pinned else self._inner if inner else self._newest
@@ -129,9 +130,10 @@ class SnapshotStore:
         for tier in self._tiers:
             if (kept := tier.pop(key, None)) is not None:
                 self._nbytes -= _own(kept.snapshot)
-                self._fed.remove(kept.snapshot.fed)
+                self._shared.remove(kept.snapshot.fed)
+                self._shared.remove(kept.snapshot.told)
         self._was_inner.discard(key)
 
 
 def _own(snapshot: Snapshot) -> int:
-    return snapshot.state.nbytes + snapshot.logits.nbytes + len(snapshot.told)
+    return snapshot.state.nbytes + snapshot.logits.nbytes

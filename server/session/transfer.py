@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models.base import ModelSpec, State
-from server.engine.snapshot import FedIds, Snapshot
+from server.engine.snapshot import FedIds, Lines, Snapshot
 
 _FORMAT, _VERSION = "rwkv-server session", "1"
 _PARTS = ("wkv", "logits", "att_shift", "ffn_shift", "fed", "told")
@@ -74,8 +74,8 @@ def write(about: About, snapshots: Sequence[Snapshot]) -> list[bytes | memoryvie
 
 def _tensors(snapshot: Snapshot) -> Mapping[str, Tensor]:
     state = snapshot.state
-    told = snapshot.told + b" " * (-len(snapshot.told) % _ALIGNED)
-    fed = torch.tensor(snapshot.fed.to_list(), dtype=torch.int32)
+    told = snapshot.told.to_bytes() + b" " * (-snapshot.told.nbytes % _ALIGNED)
+    fed = snapshot.fed.to_tensor()
     said = torch.frombuffer(bytearray(told), dtype=torch.uint8)
     tensors = (state.wkv, snapshot.logits, state.att_shift, state.ffn_shift, fed, said)
     return dict(zip(_PARTS, tensors, strict=True))
@@ -274,4 +274,4 @@ def _snapshot(tensors: Sequence[Tensor], spec: ModelSpec) -> Snapshot:
     if int(fed.min()) < 0 or int(fed.max()) >= spec.vocab_size:
         raise TransferError("a token id is outside of the vocabulary")
     state = State(att_shift, wkv, ffn_shift)
-    return Snapshot(state, logits, FedIds(fed.tolist()), told.numpy().tobytes())
+    return Snapshot(state, logits, FedIds.of_tensor(fed), Lines(told.numpy().tobytes()))

@@ -84,4 +84,5 @@ class Template(Protocol):
 
 def plain(text: str) -> str:
     """Without white space around it, and with line feeds as line ends."""
-    return re.sub(r"\r\n?", "\n", text).strip()
+    unix = re.sub(r"\r\n?", "\n", text) if "\r" in text else text
+    return unix.strip()

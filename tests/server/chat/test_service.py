@@ -57,7 +57,7 @@ async def test_twenty_turns_feed_every_word_once() -> None:
             talk.append(user(f"Question {turn}"))
             talk.append(assistant((await server.ask(*talk)).text))
         rendered = "".join(
-            part for i, m in enumerate(talk) for part in G1.segments(m, first=i == 0)
+            part for i, m in enumerate(talk) for part in G1.segments(*G1.canonical(m), first=i == 0)
         )
         assert model.fed == TOKENIZER.encode(rendered)
 
@@ -379,7 +379,9 @@ def test_a_resumed_prompt_consists_of_the_ids_of_a_fresh_one(
 
     one, other = asyncio.run(both())
     assert one == other
-    parts = [part for i, m in enumerate(talk) for part in G1.segments(m, first=i == 0)]
+    parts = [
+        part for i, m in enumerate(talk) for part in G1.segments(*G1.canonical(m), first=i == 0)
+    ]
     assert TOKENIZER.decode(one) == "".join(parts) + G1.header
 
 

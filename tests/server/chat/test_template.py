@@ -14,7 +14,9 @@ MESSAGE = st.builds(Message, ROLE, CONTENT)
 
 
 def render(*messages: Message) -> str:
-    parts = [G1.segments(message, first=i == 0) for i, message in enumerate(messages)]
+    parts = [
+        G1.segments(*G1.canonical(message), first=i == 0) for i, message in enumerate(messages)
+    ]
     return "".join("".join(part) for part in parts) + G1.header
 
 
@@ -67,12 +69,17 @@ def test_line_ends_of_windows_become_plain_ones() -> None:
 
 @pytest.mark.parametrize("role", ["system", "user"])
 def test_runs_of_newlines_collapse_where_blank_lines_separate_turns(role: str) -> None:
-    text = "".join(G1.segments(Message(role, "a\n\nb\n\n\n\nc\r\n\r\nd"), first=True))
+    text = "".join(
+        G1.segments(*G1.canonical(Message(role, "a\n\nb\n\n\n\nc\r\n\r\nd")), first=True)
+    )
     assert text.endswith(": a\nb\nc\nd")
 
 
 def test_runs_of_newlines_in_an_answer_stay() -> None:
-    assert G1.segments(assistant("a\n\n\nb\r\n\r\nc"), first=False)[-1] == " a\n\n\nb\n\nc"
+    assert (
+        G1.segments(*G1.canonical(assistant("a\n\n\nb\r\n\r\nc")), first=False)[-1]
+        == " a\n\n\nb\n\nc"
+    )
 
 
 def test_white_space_within_lines_stays() -> None:
@@ -81,7 +88,7 @@ def test_white_space_within_lines_stays() -> None:
 
 
 def test_the_header_of_an_answer_is_a_segment_of_its_own() -> None:
-    assert G1.segments(assistant("Hi"), first=False) == ("\n\nAssistant:", " Hi")
+    assert G1.segments(*G1.canonical(assistant("Hi")), first=False) == ("\n\nAssistant:", " Hi")
     assert G1.header == "\n\nAssistant:"
 
 
@@ -113,14 +120,16 @@ def test_line_ends_of_any_kind_do_not_matter(role: str, text: str) -> None:
 @example(assistant("a\r\r\nb"), False)
 def test_messages_of_one_canonical_form_are_rendered_alike(message: Message, first: bool) -> None:
     canonical = Message(*G1.canonical(message))
-    assert G1.segments(message, first=first) == G1.segments(canonical, first=first)
+    assert G1.segments(*G1.canonical(message), first=first) == G1.segments(
+        *G1.canonical(canonical), first=first
+    )
 
 
 @PROPERTY
 @given(MESSAGE, st.booleans())
 def test_a_body_that_is_rendered_begins_with_its_one_space(message: Message, first: bool) -> None:
     text = G1.canonical(message)[1]
-    rendered = "".join(G1.segments(message, first=first))
+    rendered = "".join(G1.segments(*G1.canonical(message), first=first))
     header, colon, body = rendered.partition(":")
     assert header.lstrip("\n") + colon in {"System:", "User:", "Assistant:"}
     assert body == (f" {text}" if text else "")

@@ -164,6 +164,20 @@ def test_a_long_history_of_fed_ids_is_listed_without_recursion() -> None:
     assert ids.to_list() == list(range(5000))
 
 
+def test_fed_ids_come_back_from_a_tensor_as_they_were() -> None:
+    for ids in ([], [1, 2, 3], [0, 2**31 - 1]):
+        tensor = FedIds(ids[:1]).then(ids[1:]).to_tensor()
+        assert tensor.dtype == torch.int32
+        assert tensor.tolist() == ids
+        assert FedIds.of_tensor(tensor).to_list() == ids
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 100])
+def test_the_last_fed_ids_are_found_over_predecessors(count: int) -> None:
+    ids = FedIds([1, 2]).then([3]).then([4, 5, 6])
+    assert ids.last(count).tolist() == ids.to_list()[max(6 - count, 0) :]
+
+
 @pytest.mark.parametrize("token", [0, 65_535, 2**32 - 1])
 def test_ids_of_any_vocabulary_can_be_listed(token: int) -> None:
     assert FedIds([token]).to_list() == [token]

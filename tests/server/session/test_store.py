@@ -1,6 +1,6 @@
 """What is kept within the budget, against a store that keeps everything in one list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.base import State
-from server.engine.snapshot import FedIds, Snapshot
+from server.engine.snapshot import FedIds, Lines, Snapshot
 from server.session import Entry, SnapshotStore
 
 
@@ -40,6 +40,18 @@ def test_a_snapshot_is_given_back_as_it_was_put() -> None:
     assert store.put(entry(b"a", None), value)
     assert store.get(b"a") is value
     assert store.get(b"b") is None
+
+
+def test_lines_that_several_share_count_once_while_one_of_them_is_kept() -> None:
+    store, past = SnapshotStore(1000), Lines(b"12345")
+    one, other = past.then(b"678"), past.then(b"9")
+    for key, told in ((b"a", past), (b"b", one), (b"c", other)):
+        store.put(entry(key, None), replace(snapshot(10), told=told))
+    assert store.nbytes == 3 * 10 + 5 + 3 + 1
+    store.delete([b"a", b"b"])
+    assert store.nbytes == 10 + 5 + 1
+    store.delete([b"c"])
+    assert store.nbytes == 0
 
 
 def test_the_least_recently_put_goes_first_among_equals() -> None:
