@@ -44,13 +44,23 @@ class Told:
 
     def dump(self) -> bytes:
         messages = [_message(message) for message in self.messages]
-        tools = [asdict(tool) for tool in self.tools]
+        tools = [_tool(tool) for tool in self.tools]
         told = {"version": _VERSION, "messages": messages, "tools": tools}
         return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _message(message: Message) -> dict[str, Any]:
-    return {name: value for name, value in asdict(message).items() if value not in (None, ())}
+    told = {name: value for name, value in asdict(message).items() if value not in (None, ())}
+    for call in told.get("tool_calls", ()):
+        if not call["custom"]:
+            del call["custom"]
+    return told
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    """As the model was told of it, which says nothing of how its calls are held to a form."""
+    names = ("name", "description", "parameters", "strict", "param")
+    return {name: getattr(tool, name) for name in names}
 
 
 def load_told(data: bytes) -> Told:
@@ -79,6 +89,7 @@ class _Call:
     id: str
     name: str
     arguments: str
+    custom: bool = False
 
 
 @checked(frozen=True, config=_STRICT)
@@ -109,7 +120,9 @@ _ADAPTER = TypeAdapter(_Told)
 
 
 def _read_message(given: _Message) -> Message:
-    calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in given.tool_calls)
+    calls = tuple(
+        ToolCall(call.id, call.name, call.arguments, call.custom) for call in given.tool_calls
+    )
     return Message(given.role, given.content, calls, given.tool_call_id)
 
 
