@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from server.api.chat.answer import SERVICE_TIER, Counted
 from server.api.items import Item
-from server.api.responses.request import ResponseBody
+from server.api.responses.request import FunctionTool, ResponseBody, ResponseTool
 from server.api.responses.turn import Asked
 from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
+_CALLING = {"deferred", "asynchronous", "allowed_callers"}
 Status = Literal["completed", "failed", "in_progress", "cancelled", "incomplete"]
 
 
@@ -112,15 +113,20 @@ def begun_response(
         top_logprobs=body.top_logprobs or 0,
         parallel_tool_calls=body.parallel_tool_calls is not False,
         tool_choice=choice if isinstance(choice, str) else _dumped(choice) or "auto",
-        tools=[
-            {"type": "function", **one.model_dump(exclude={"type"})} for one in body.tools or ()
-        ],
+        tools=[_told(tool) for tool in body.known_tools],
         text={"format": _dumped(body.text and body.text.format) or {"type": "text"}},
         reasoning=_reasoning(body),
         truncation=body.truncation or "disabled",
         metadata=body.metadata or {},
         user=body.user,
     )
+
+
+def _told(tool: ResponseTool) -> dict[str, Any]:
+    if isinstance(tool, FunctionTool):
+        return tool.model_dump(exclude=_CALLING)
+    given = tool.model_dump(exclude=_CALLING, exclude_none=True)
+    return {**given, "format": given.get("format", {"type": "text"})}
 
 
 def _effective(
