@@ -1,6 +1,7 @@
 """Responses and conversations through the OpenAI SDK, with a real server and a real model."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -132,6 +133,42 @@ def test_a_required_call_is_a_function_call(client: OpenAI) -> None:
     assert call.id != call.call_id
     assert call.id.startswith("fc_")
     assert call.call_id.startswith("call_")
+
+
+LINES: Any = {
+    "type": "custom",
+    "name": "lines",
+    "format": {"type": "grammar", "syntax": "regex", "definition": '([ab]"\n){1,3}'},
+}
+
+
+def test_a_custom_call_has_its_text_and_goes_on(client: OpenAI) -> None:
+    fields: Any = {"tools": [LINES], "max_output_tokens": 200, "parallel_tool_calls": False}
+    chosen = {"type": "custom", "name": "lines"}
+    first = ask(client, tool_choice=chosen, **fields)
+    assert first.status == "completed", first.output
+    (call,) = first.output
+    assert (call.type, call.name) == ("custom_tool_call", "lines")
+    assert re.fullmatch('([ab]"\n){1,3}', call.input)
+    assert first.tool_choice.to_dict() == chosen
+    assert first.tools[0].to_dict() == LINES
+    output = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "4"}
+    by_id = ask(client, [output], previous_response_id=first.id, **fields)
+    whole = [{"role": "user", "content": "Hello"}, call.to_dict(), output]
+    by_items = ask(client, whole, **fields)
+    assert total(by_id) == total(by_items)
+    assert cached(by_id) > first.usage.input_tokens
+    assert cached(by_items) > first.usage.input_tokens
+
+
+def test_a_custom_call_is_streamed(client: OpenAI) -> None:
+    options: Any = {"tools": [LINES], "tool_choice": "required", "max_output_tokens": 200}
+    with client.responses.stream(model="tiny", input="Hello", **options) as stream:
+        events = list(stream)
+    deltas = [e.delta for e in events if e.type == "response.custom_tool_call_input.delta"]
+    done = [e.input for e in events if e.type == "response.custom_tool_call_input.done"]
+    assert "".join(deltas) == "".join(done)
+    assert done
 
 
 def test_a_result_goes_on_from_the_call(client: OpenAI) -> None:
