@@ -14,7 +14,9 @@ from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
 _CALLING = {"deferred", "asynchronous", "allowed_callers"}
-Status = Literal["completed", "failed", "in_progress", "cancelled", "incomplete"]
+Status = Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
+# Of what is not yet at its end.
+OPEN: frozenset[Status] = frozenset({"queued", "in_progress"})
 
 
 class ResponseInputDetails(BaseModel):
@@ -101,6 +103,7 @@ def begun_response(
     return Response(
         id=asked.id,
         created_at=int(time.time()),
+        status="queued" if body.background else "in_progress",
         model=model.id,
         instructions=body.instructions,
         previous_response_id=asked.earlier.previous,

@@ -12,6 +12,7 @@ from server.api.items import Item, item_id
 from server.api.items.kept import output_text
 from server.api.logprobs import chat_logprobs
 from server.api.responses.answer import (
+    OPEN,
     IncompleteDetails,
     Response,
     ResponseError,
@@ -47,11 +48,20 @@ class ResponseWriter:
 
     @property
     def ended(self) -> bool:
-        return self.response.status != "in_progress"
+        return self.response.status not in OPEN
+
+    @property
+    def queued(self) -> bool:
+        return self.response.status == "queued"
 
     def begin(self) -> Iterator[Event]:
         yield self._told("response.created")
-        yield self._told("response.in_progress")
+        yield self._told(f"response.{self.response.status}")
+
+    def start(self) -> Event:
+        """The engine has begun with what was queued."""
+        self.response.status = "in_progress"
+        return self._told("response.in_progress")
 
     def push(self, event: TurnEvent) -> Iterator[Event]:
         """More of the answer; not its end."""
