@@ -24,29 +24,29 @@ class CallingFields(Wire):
     allowed_callers: Annotated[Any, Refused(neutral=(["direct"],))] = None
 
 
-class FunctionTool(FunctionFields, CallingFields):
+class ResponseFunction(FunctionFields, CallingFields):
     """A function."""
 
     type: Literal["function"]
 
 
-class GrammarFormat(Grammar):
+class ResponseGrammar(Grammar):
     """A text of a grammar."""
 
     type: Literal["grammar"]
 
 
-class CustomTool(CallingFields):
+class ResponseCustom(CallingFields):
     """A tool that is called with a text, without format with any."""
 
     type: Literal["custom"]
     name: ToolName
     description: str | None = None
-    format: Annotated[TextFormat | GrammarFormat, Field(discriminator="type")] | None = None
+    format: Annotated[TextFormat | ResponseGrammar, Field(discriminator="type")] | None = None
 
     @property
     def grammar(self) -> tuple[str, Grammar] | None:
-        return ("format", self.format) if isinstance(self.format, GrammarFormat) else None
+        return ("format", self.format) if isinstance(self.format, ResponseGrammar) else None
 
 
 class OtherTool(Wire):
@@ -60,10 +60,10 @@ def _kind(value: Any) -> str:
     return kind if kind in ("function", "custom") else "other"
 
 
-ResponseTool = FunctionTool | CustomTool
+ResponseTool = ResponseFunction | ResponseCustom
 AnyTool = Annotated[
-    Annotated[FunctionTool, Tag("function")]
-    | Annotated[CustomTool, Tag("custom")]
+    Annotated[ResponseFunction, Tag("function")]
+    | Annotated[ResponseCustom, Tag("custom")]
     | Annotated[OtherTool, Tag("other")],
     Discriminator(_kind),
 ]
