@@ -5,7 +5,14 @@ from collections.abc import Iterator
 
 from server.chat.thinking import Phase, Said, ThoughtSplitter
 from server.chat.tokens import TextToken, TokenLedger
-from server.chat.tools import CallPiece, CallSplitter, ContentPiece, ExpectedCalls, Piece
+from server.chat.tools import (
+    CallPiece,
+    CallSplitter,
+    ContentPiece,
+    ExpectedCalls,
+    InputReader,
+    Piece,
+)
 from server.chat.types import (
     ChoiceEnd,
     Message,
@@ -16,6 +23,26 @@ from server.chat.types import (
     TurnEvent,
 )
 from server.engine.messages import Finished, TokenSampled
+
+
+class _Call:
+    """A call while it is written."""
+
+    def __init__(self, id: str, name: str, custom: bool) -> None:
+        self.id = id
+        self.name = name
+        self.custom = custom
+        self._arguments: list[str] = []
+        self._input = InputReader() if custom else None
+
+    @property
+    def said(self) -> ToolCall:
+        return ToolCall(self.id, self.name, "".join(self._arguments), self.custom)
+
+    def push(self, arguments: str) -> str:
+        """What there is to tell of them."""
+        self._arguments.append(arguments)
+        return arguments if self._input is None else self._input.push(arguments)
 
 
 class Answer:
@@ -38,7 +65,8 @@ class Answer:
         self._thoughts = ThoughtSplitter(phase, trim=not begun)
         self._splitter = CallSplitter(calls) if calls is not None else None
         self._text = ""
-        self._calls: list[tuple[str, str, list[str]]] = []  # id, name, arguments in pieces
+        self._custom = calls.custom if calls is not None else frozenset()
+        self._calls: list[_Call] = []
         self._start = self._end = 0  # of the content's latest unbroken part, in the answer
         self._tokens = 0
         self._reasoning_tokens = 0
@@ -50,8 +78,8 @@ class Answer:
     @property
     def message(self) -> Message:
         """As it was delivered, behind the words that it goes on from."""
-        calls = (ToolCall(id, name, "".join(pieces)) for id, name, pieces in self._calls)
-        return Message("assistant", self._begun + self._text, tuple(calls))
+        calls = tuple(call.said for call in self._calls)
+        return Message("assistant", self._begun + self._text, calls)
 
     def push(self, event: TokenSampled) -> Iterator[TurnEvent]:
         """One more token."""
@@ -95,15 +123,19 @@ class Answer:
                     yield TextDelta(self._choice, text, self._take())
                 case CallPiece():
                     yield from self._late_tokens(cut=True)
-                    yield self._call(piece)
+                    yield from self._call(piece)
 
-    def _call(self, piece: CallPiece) -> ToolCallDelta:
+    def _call(self, piece: CallPiece) -> Iterator[ToolCallDelta]:
+        """A custom tool's text is told, where all other calls have their arguments."""
         if piece.name is not None:
-            id = f"call_{secrets.token_hex(12)}"
-            self._calls.append((id, piece.name, []))
-            return ToolCallDelta(self._choice, piece.index, "", id, piece.name)
-        self._calls[piece.index][2].append(piece.arguments)
-        return ToolCallDelta(self._choice, piece.index, piece.arguments)
+            custom = piece.name in self._custom
+            call = _Call(f"call_{secrets.token_hex(12)}", piece.name, custom)
+            self._calls.append(call)
+            yield ToolCallDelta(self._choice, piece.index, "", call.id, call.name, custom)
+            return
+        call = self._calls[piece.index]
+        if more := call.push(piece.arguments):
+            yield ToolCallDelta(self._choice, piece.index, more, custom=call.custom)
 
     def _late_tokens(self, *, cut: bool) -> Iterator[TextDelta]:
         """Tokens that were complete only after their text had been delivered."""

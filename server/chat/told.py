@@ -47,10 +47,16 @@ class Told:
 
     def dump(self, past: Lines = NO_LINES) -> Lines:
         """Shares what it goes on from, where that is how it begins."""
-        head = {"version": _VERSION, "tools": self.tools}
+        head = {"version": _VERSION, "tools": list(map(_tool, self.tools))}
         lines = [to_json(head), *(to_json(m, exclude_none=True) for m in self.messages)]
         data, known = b"\n".join([*lines, b""]), past.to_bytes()
         return past.then(data[len(known) :]) if data.startswith(known) else NO_LINES.then(data)
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    """As the model was told of it, which says nothing of how its calls are held to a form."""
+    names = ("name", "description", "parameters", "strict", "param")
+    return {name: getattr(tool, name) for name in names}
 
 
 def load_told(lines: Lines) -> Told:
@@ -87,6 +93,7 @@ class _Call:
     id: str
     name: str
     arguments: str
+    custom: bool = False
 
 
 @checked(frozen=True, config=_STRICT)
@@ -117,7 +124,9 @@ _ADAPTER = TypeAdapter(_Told)
 
 
 def _read_message(given: _Message) -> Message:
-    calls = tuple(ToolCall(call.id, call.name, call.arguments) for call in given.tool_calls)
+    calls = tuple(
+        ToolCall(call.id, call.name, call.arguments, call.custom) for call in given.tool_calls
+    )
     return Message(given.role, given.content, calls, given.tool_call_id)
 
 

@@ -115,6 +115,10 @@ class Turn:
                 raise event
             yield event
 
+    async def started(self) -> bool:
+        """Wait until something is computed; False where the turn ends before that."""
+        return await self._stream.admitted()
+
     def cancel(self) -> None:
         """Free the slots within one step; what was computed is kept."""
         if not self._ended:

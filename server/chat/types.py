@@ -14,11 +14,15 @@ Thinking = Literal["none", "on", "low", "medium", "high"]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call in an assistant's message; `arguments` is JSON as text, as the model wrote it."""
+    """A call in an assistant's message; `arguments` is JSON as text, as the model wrote it.
+
+    custom: of a custom tool, whose text is in them.
+    """
 
     id: str
     name: str
     arguments: str
+    custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class Tool:
     """A function that the model may call; parameters: a JSON schema of its arguments.
 
     strict: the arguments must validate, or the request is refused. param: the request's field
-    that the parameters came in, for the error if they cannot be enforced.
+    that the parameters came in, for the error if they cannot be enforced. custom: it is called
+    with a text, which has to be what `form` says; see server.chat.tools.custom.
     """
 
     name: str
@@ -48,6 +53,8 @@ class Tool:
     parameters: Mapping[str, Any] | None = None
     strict: bool = False
     param: str = "tools"
+    custom: bool = False
+    form: "Constraint | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,8 @@ class ReasoningDelta:
 class ToolCallDelta:
     """More of a call; only the first delta of a call has its `id` and its whole `name`.
 
-    index: of the call among those of its choice, from 0.
+    index: of the call among those of its choice, from 0. custom: of a custom tool, whose text is
+    in the place of arguments.
     """
 
     choice: int
@@ -171,6 +179,7 @@ class ToolCallDelta:
     arguments: str
     id: str | None = None
     name: str | None = None
+    custom: bool = False
 
 
 EndReason = FinishReason | Literal["tool_calls"]

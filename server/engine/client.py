@@ -235,6 +235,8 @@ class EventStream:
         self._watches = watches
         self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self._hear: Hear | None = None
+        self._admitted = False
+        self._known = asyncio.Event()  # whether it is ever admitted
         self.open_branches = len(submit.branches)
 
     def hear(self, hear: Hear) -> None:
@@ -254,6 +256,9 @@ class EventStream:
         if not isinstance(event, Admitted):
             self._queue.put_nowait(event)
         match event:
+            case Admitted():
+                self._admitted, ended = True, 0
+                self._known.set()
             case Finished():
                 ended = 1
             case Failed():
@@ -262,6 +267,7 @@ class EventStream:
                 ended = 0
         self.open_branches -= ended
         if not self.open_branches:
+            self._known.set()
             self._hear = None  # whoever hears has the stream: the circle would keep the engine
         return ended
 
@@ -271,6 +277,11 @@ class EventStream:
         except Exception as error:
             self._hear = None
             self._queue.put_nowait(error)
+
+    async def admitted(self) -> bool:
+        """Wait until the request has a slot; False where it ends without one."""
+        await self._known.wait()
+        return self._admitted
 
     def cancel(self) -> None:
         """Ask for an early end; the stream still delivers every Finished."""

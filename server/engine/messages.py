@@ -166,7 +166,7 @@ Command = Submit | Cancel | Stop
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request has got its first slot; told to observers only."""
+    """A request has got its first slot; no part of the stream of events."""
 
     request: str
 

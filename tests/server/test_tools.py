@@ -1,6 +1,7 @@
 """The bundled model calls tools, through the OpenAI SDK and a real server."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -9,7 +10,11 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.lib.streaming.chat import FunctionToolCallArgumentsDoneEvent
-from openai.types.chat import ChatCompletion, ChatCompletionMessageFunctionToolCall
+from openai.types.chat import (
+    ChatCompletion,
+    ChatCompletionMessageCustomToolCall,
+    ChatCompletionMessageFunctionToolCall,
+)
 from pydantic import BaseModel
 
 from models import gosling
@@ -192,6 +197,39 @@ def test_a_stream_says_what_a_whole_answer_says(client: OpenAI) -> None:
             (c.function.name, c.function.arguments) for c in whole
         ]
     assert {event.name for event in done} == {"find_train"}
+
+
+RECIPE = """
+start: line+
+line: VERB " " NUMBER " \\"" THING "\\"\\n"
+VERB: "add" | "stir"
+NUMBER: /[1-9]/
+THING: /[a-z]{1,8}/
+"""
+CUSTOM: Any = {
+    "type": "custom",
+    "custom": {
+        "name": "cook",
+        "description": "Cook by a recipe",
+        "format": {"type": "grammar", "grammar": {"syntax": "lark", "definition": RECIPE}},
+    },
+}
+COOKED = re.compile(r'((add|stir) [1-9] "[a-z]{1,8}"\n)+')
+
+
+def test_a_custom_tool_is_called_with_a_text_of_its_grammar(client: OpenAI) -> None:
+    choice = {"type": "custom", "custom": {"name": "cook"}}
+    messages: Messages = [user("Please cook soup.")]
+    options: Any = {"tools": [*TOOLS, CUSTOM], "temperature": 1, "seed": 4, "max_tokens": 200}
+    answer = ask(client, messages, tool_choice=choice, parallel_tool_calls=False, **options)
+    assert answer.choices[0].finish_reason == "tool_calls"
+    (call,) = answer.choices[0].message.tool_calls or []
+    assert isinstance(call, ChatCompletionMessageCustomToolCall)
+    assert call.custom.name == "cook"
+    assert COOKED.fullmatch(call.custom.input)
+    messages += [answer.choices[0].message, result(call.id, "done")]
+    told = ask(client, messages, **options)
+    assert uncached(told) < 40
 
 
 class get_weather(BaseModel):

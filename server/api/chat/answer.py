@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
+from server.api.chat.calls import FunctionCall, MessageCall, MessageToolCall, begun_call
 from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
@@ -18,7 +19,6 @@ from server.chat.types import (
     Message,
     ReasoningDelta,
     TextDelta,
-    ToolCall,
     ToolCallDelta,
     TurnEvent,
 )
@@ -60,21 +60,6 @@ class Usage(BaseModel):
     completion_tokens_details: CompletionDetails
 
 
-class FunctionCall(BaseModel):
-    """arguments: JSON as a string."""
-
-    name: str
-    arguments: str
-
-
-class MessageToolCall(BaseModel):
-    """A call that the message makes."""
-
-    id: str
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
 def _absent(value: Any) -> bool:
     return value is None
 
@@ -91,7 +76,7 @@ class AnswerMessage(BaseModel):
     refusal: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] = []
     reasoning_content: Annotated[str | None, Field(exclude_if=_absent)] = None
-    tool_calls: Annotated[list[MessageToolCall] | None, Field(exclude_if=_absent)] = None
+    tool_calls: Annotated[list[MessageCall] | None, Field(exclude_if=_absent)] = None
     function_call: Annotated[FunctionCall | None, Field(exclude_if=_absent)] = None
 
 
@@ -179,7 +164,7 @@ class Collected:
     text: str = ""
     thought: str = ""
     tokens: list[TextToken] = field(default_factory=list)
-    calls: list[MessageToolCall] = field(default_factory=list)
+    calls: list[MessageCall] = field(default_factory=list)
     end: ChoiceEnd | None = None
 
     def add(self, event: TurnEvent) -> None:
@@ -189,29 +174,28 @@ class Collected:
                 self.tokens += written
             case ReasoningDelta(_, text):
                 self.thought += text
-            case ToolCallDelta(id=str(id), name=str(name)):
-                function = FunctionCall(name=name, arguments=event.arguments)
-                self.calls.append(MessageToolCall(id=id, function=function))
+            case ToolCallDelta(name=str()):
+                self.calls.append(begun_call(event))
             case ToolCallDelta():
-                self.calls[event.index].function.arguments += event.arguments
+                self.calls[event.index].add(event.arguments)
             case ChoiceEnd():
                 self.end = event
 
     @property
     def said(self) -> Message:
         """As the model has said it."""
-        calls = [ToolCall(c.id, c.function.name, c.function.arguments) for c in self.calls]
-        return Message("assistant", self.text, tuple(calls))
+        return Message("assistant", self.text, tuple(call.said for call in self.calls))
 
     def message(self, *, legacy: bool) -> AnswerMessage:
         found = AnswerMessage(
             content=self.text or (None if self.calls else ""),
             reasoning_content=self.thought or None,
         )
-        if legacy and self.calls:
-            found.function_call = self.calls[0].function
-        elif self.calls:
-            found.tool_calls = self.calls
+        match self.calls:
+            case [MessageToolCall(function=function), *_] if legacy:
+                found.function_call = function
+            case [_, *_]:
+                found.tool_calls = self.calls
         return found
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from server.api.fields import ListOf, Refused, Wire
+from server.api.tools import CUSTOM, FUNCTION, tool_kind
+from server.chat.tools import input_arguments
 from server.chat.types import Message, Role, ToolCall
 from server.errors import InvalidRequest
 
@@ -31,13 +33,45 @@ class ToolCallField(Wire):
     type: Literal["function"]
     function: CalledFunction
 
+    @property
+    def said(self) -> ToolCall:
+        return ToolCall(self.id, self.function.name, self.function.arguments)
+
+
+class CalledCustom(Wire):
+    """A call with a text."""
+
+    name: Annotated[str, Field(min_length=1)]
+    input: str
+
+
+class CustomCallField(Wire):
+    """A call of a custom tool that an assistant's message made."""
+
+    id: Annotated[str, Field(min_length=1)]
+    type: Literal["custom"]
+    custom: CalledCustom
+
+    @property
+    def said(self) -> ToolCall:
+        arguments = input_arguments(self.custom.input)
+        return ToolCall(self.id, self.custom.name, arguments, custom=True)
+
 
 class ChatMessage(Wire):
     """One message; `name` has a meaning only where it says whose result a message is."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | Annotated[ListOf[TextPart], Field(min_length=1)] | None = None
-    tool_calls: ListOf[ToolCallField] | None = None
+    tool_calls: (
+        ListOf[
+            Annotated[
+                Annotated[ToolCallField, Tag(FUNCTION)] | Annotated[CustomCallField, Tag(CUSTOM)],
+                Discriminator(tool_kind),
+            ]
+        ]
+        | None
+    ) = None
     tool_call_id: str | None = None
     function_call: CalledFunction | None = None
     audio: Annotated[Any, Refused()] = None
@@ -86,10 +120,7 @@ class Conversation:
         return Message(role, message.text)
 
     def _calls(self, message: ChatMessage, place: str) -> tuple[ToolCall, ...]:
-        calls = [
-            ToolCall(call.id, call.function.name, call.function.arguments)
-            for call in message.tool_calls or ()
-        ]
+        calls = [call.said for call in message.tool_calls or ()]
         if (function := message.function_call) is not None:
             id = f"function_{place}"
             calls.append(ToolCall(id, function.name, function.arguments))

@@ -15,7 +15,7 @@ from server.api.going_on import GoingOnFields
 from server.api.items import MetadataField
 from server.api.priority import Priority
 from server.api.sampling import SamplingFields
-from server.api.tool_fields import ToolFields
+from server.api.tools.chat import ToolFields
 
 
 class TemplateOptions(Wire):

@@ -92,12 +92,13 @@ class ChunkWriter:
 
     def call(self, event: ToolCallDelta) -> bytes:
         first = event.name is not None
-        function = {"name": event.name} if first else {}
-        function["arguments"] = event.arguments
+        kind, field = ("custom", "input") if event.custom else ("function", "arguments")
+        made = {"name": event.name} if first else {}
+        made[field] = event.arguments
         if self._legacy:
-            return frame(self._choice(event.choice, {"function_call": function}))
-        begun = {"id": event.id, "type": "function"} if first else {}
-        call = {"index": event.index, **begun, "function": function}
+            return frame(self._choice(event.choice, {"function_call": made}))
+        begun = {"id": event.id, "type": kind} if first else {}
+        call = {"index": event.index, **begun, kind: made}
         return frame(self._choice(event.choice, {"tool_calls": [call]}))
 
     def end(self, end: ChoiceEnd, turn: Turn) -> bytes:

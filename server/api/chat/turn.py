@@ -8,7 +8,7 @@ from server.api.constraint import asked_constraint
 from server.api.fields import UNSUPPORTED
 from server.api.going_on import check_answer_begun
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
-from server.api.tool_fields import asked_choice, asked_tools
+from server.api.tools.chat import asked_choice, asked_tools
 from server.chat.types import Message, Thinking, TurnRequest
 from server.errors import InvalidRequest
 

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from server.api.context import Context, Served
-from server.api.fields import ListOf, Wire
+from server.api.fields import ListOf, ToldAs, Wire
 from server.api.items import Item, ItemReader, MetadataField, kept_items, new_id
 from server.api.items.fields import InputItem, ReferenceItem
 from server.api.items.ids import PREFIXES
 from server.api.items.page import ItemList, item_page
+from server.api.items.told import AnyItem
 from server.api.pages import paged
 from server.api.stored import Conversations, Stored
 from server.api.strict_json import JsonRoute
@@ -140,7 +141,7 @@ async def create_items(
 @router.get("/{conversation_id}/items/{item_id}")
 async def retrieve_item(
     conversation_id: str, item_id: str, request: Request, context: Served
-) -> dict[str, Any]:
+) -> Annotated[Item, ToldAs(AnyItem)]:
     """One item."""
     return await _item(_conversations(request, context), conversation_id, item_id)
 

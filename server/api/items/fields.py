@@ -55,6 +55,23 @@ class FunctionOutputItem(Wire):
     output: str | ListOf[ItemText]
 
 
+class CustomCallItem(Wire):
+    """A call of a custom tool, with a text."""
+
+    type: Literal["custom_tool_call"]
+    call_id: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1)]
+    input: str
+
+
+class CustomOutputItem(Wire):
+    """What such a call came to."""
+
+    type: Literal["custom_tool_call_output"]
+    call_id: str
+    output: str | ListOf[ItemText]
+
+
 class ReasoningItem(Wire):
     """What a model thought; the models here know it from their state, or not at all."""
 
@@ -76,7 +93,15 @@ class OtherItem(Wire):
     type: Annotated[Any, Refused()]
 
 
-_KINDS = {"message", "function_call", "function_call_output", "reasoning", "item_reference"}
+_KINDS = {
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+    "item_reference",
+}
 
 
 def _kind(value: Any) -> str:
@@ -96,6 +121,8 @@ InputItem = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[FunctionCallItem, Tag("function_call")]
     | Annotated[FunctionOutputItem, Tag("function_call_output")]
+    | Annotated[CustomCallItem, Tag("custom_tool_call")]
+    | Annotated[CustomOutputItem, Tag("custom_tool_call_output")]
     | Annotated[ReasoningItem, Tag("reasoning")]
     | Annotated[ReferenceItem, Tag("item_reference")]
     | Annotated[OtherItem, Tag("other")],

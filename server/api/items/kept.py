@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from server.api.items.fields import (
+    CustomCallItem,
+    CustomOutputItem,
     FunctionCallItem,
     FunctionOutputItem,
     InputItem,
@@ -13,7 +15,8 @@ from server.api.items.fields import (
     ReasoningItem,
     ReferenceItem,
 )
-from server.chat.types import Message
+from server.chat.tools import input_text
+from server.chat.types import Message, ToolCall
 
 Item = dict[str, Any]
 _Name = Callable[[str, int], str]
@@ -33,15 +36,15 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
         case MessageItem():
             content = _content(item)
             return _item(name, number, "message", role=item.role, content=content)
-        case FunctionCallItem():
-            return _item(name, number, "function_call", **item.model_dump(exclude={"type"}))
-        case FunctionOutputItem():
+        case FunctionCallItem() | CustomCallItem():
+            return _item(name, number, item.type, **item.model_dump(exclude={"type"}))
+        case FunctionOutputItem() | CustomOutputItem():
             output: str | list[dict[str, Any]]
             if isinstance(item.output, str):
                 output = item.output
             else:
                 output = [_input_text(part.text) for part in item.output]
-            return _item(name, number, "function_call_output", call_id=item.call_id, output=output)
+            return _item(name, number, item.type, call_id=item.call_id, output=output)
         case ReasoningItem():
             parts = {"summary": item.summary or [], "content": item.content or []}
             return _item(name, number, "reasoning", **parts)
@@ -50,8 +53,8 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
     raise AssertionError(item)  # other types are refused before
 
 
-def _item(name: _Name, number: int, kind: str, /, **fields: Any) -> Item:
-    return {"id": name(kind, number), "type": kind, "status": "completed", **fields}
+def _item(made: _Name, number: int, kind: str, /, **fields: Any) -> Item:
+    return {"id": made(kind, number), "type": kind, "status": "completed", **fields}
 
 
 def _content(item: MessageItem) -> list[dict[str, Any]]:
@@ -76,16 +79,25 @@ def _input_text(text: str) -> dict[str, Any]:
 def message_items(messages: Iterable[Message], name: _Name) -> list[Item]:
     """A chat's messages as items."""
     items: list[Item] = []
+    custom: set[str | None] = set()  # ids of calls of custom tools
     for message in messages:
+        custom |= {call.id for call in message.tool_calls if call.custom}
         if message.role == "tool":
+            kind = "custom_tool_call" if message.tool_call_id in custom else "function_call"
             result = {"call_id": message.tool_call_id, "output": message.content}
-            items.append(_item(name, len(items), "function_call_output", **result))
+            items.append(_item(name, len(items), f"{kind}_output", **result))
             continue
         if message.content or not message.tool_calls:
             write = output_text if message.role == "assistant" else _input_text
             said = {"role": message.role, "content": [write(message.content)]}
             items.append(_item(name, len(items), "message", **said))
         for call in message.tool_calls:
-            made = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
-            items.append(_item(name, len(items), "function_call", **made))
+            kind, made = _made(call)
+            items.append(_item(name, len(items), kind, call_id=call.id, name=call.name, **made))
     return items
+
+
+def _made(call: ToolCall) -> tuple[str, dict[str, str]]:
+    if call.custom:
+        return "custom_tool_call", {"input": input_text(call.arguments)}
+    return "function_call", {"arguments": call.arguments}

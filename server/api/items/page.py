@@ -1,11 +1,13 @@
 """Items on the wire, page by page."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Request
 from pydantic import BaseModel
 
+from server.api.fields import ToldAs
 from server.api.items.kept import Item
+from server.api.items.told import AnyItem
 from server.api.pages import page
 
 
@@ -13,7 +15,7 @@ class ItemList(BaseModel):
     """A page of items."""
 
     object: Literal["list"] = "list"
-    data: list[Item]
+    data: list[Annotated[Item, ToldAs(AnyItem)]]
     first_id: str | None
     last_id: str | None
     has_more: bool

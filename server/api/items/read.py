@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from server.api.items.kept import Item
+from server.chat.tools import input_arguments
 from server.chat.types import Message, Role, ToolCall
 from server.errors import InvalidRequest
 
@@ -45,7 +46,10 @@ class ItemReader:
                 self._answer, self._open = Message("assistant", ""), True
             case "function_call":
                 self._call(ToolCall(item["call_id"], item["name"], item["arguments"]))
-            case "function_call_output":
+            case "custom_tool_call":
+                arguments = input_arguments(item["input"])
+                self._call(ToolCall(item["call_id"], item["name"], arguments, custom=True))
+            case "function_call_output" | "custom_tool_call_output":
                 self._end()
                 self._add(Message("tool", _text(item["output"]), tool_call_id=self._known(item)))
             case "message" if item["role"] == "assistant":
@@ -73,7 +77,7 @@ class ItemReader:
     def _known(self, item: Item) -> str:
         id: str = item["call_id"]
         if id not in self._calls:
-            raise self._fault("call_id", f"no function_call before it has the id {id[:64]!r}")
+            raise self._fault("call_id", f"no call before it has the id {id[:64]!r}")
         return id
 
     def _end(self) -> None:

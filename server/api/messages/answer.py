@@ -5,12 +5,14 @@ Whole messages come from the same writer, so that a stream says just what they s
 
 import json
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from server.api.chat.answer import Counted
+from server.api.fields import ToldAs
 from server.api.items import new_id
+from server.api.items.told import Told
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
 Event = dict[str, Any]
@@ -35,6 +37,33 @@ class MessageUsage(BaseModel):
     service_tier: Literal["standard"] = "standard"
 
 
+class ToldTextBlock(Told):
+    """Text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ToldThinkingBlock(Told):
+    """Thoughts."""
+
+    type: Literal["thinking"]
+    thinking: str
+    signature: Literal["", "unsigned"]
+
+
+class ToldToolUse(Told):
+    """A call."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+ToldBlock = Annotated[ToldTextBlock | ToldThinkingBlock | ToldToolUse, Field(discriminator="type")]
+
+
 class AnthropicAnswer(BaseModel):
     """A message of the model's."""
 
@@ -42,7 +71,7 @@ class AnthropicAnswer(BaseModel):
     type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
     model: str
-    content: list[dict[str, Any]] = []
+    content: list[Annotated[dict[str, Any], ToldAs(ToldBlock)]] = []
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
     usage: MessageUsage

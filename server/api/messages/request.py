@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.fields import Count, ListOf, Refused, ShortString, Unit, Whole, Wire
-from server.api.tool_fields import ToolName
+from server.api.tools import ToolName
 
 
 class TextBlock(Wire):

@@ -13,7 +13,7 @@ from server.api.messages.request import (
     ToolResultBlock,
     ToolUseBlock,
 )
-from server.api.tool_fields import FunctionFields, required_tool, tools_at
+from server.api.tools import Chosen, FunctionFields, required_tool, tools_at
 from server.chat.types import (
     Constraint,
     Message,
@@ -159,7 +159,7 @@ def _choice(body: CountTokensBody, tools: tuple[Tool, ...]) -> ToolChoice:
     if choice.name is None:
         message = "tool_choice.name is required: it says which tool is to be called."
         raise InvalidRequest(message, param="tool_choice.name", code="missing_parameter")
-    return required_tool(choice.name, {tool.name for tool in tools}, "tool_choice.name")
+    return required_tool(Chosen(choice.name, "tool_choice.name"), tools)
 
 
 def _thinking(body: CountTokensBody, *, thinks: bool) -> Thinking | None:

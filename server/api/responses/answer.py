@@ -2,18 +2,33 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from server.api.chat.answer import SERVICE_TIER, Counted
+from server.api.constraint import JsonObjectFormat, TextFormat
+from server.api.fields import ToldAs
 from server.api.items import Item
-from server.api.responses.request import ResponseBody
+from server.api.items.told import OutputItem, Told
+from server.api.responses.request import (
+    AllowedResponseTools,
+    NamedResponseTool,
+    Reasoning,
+    ResponseBody,
+    ResponseFunction,
+    ResponseGrammar,
+    ResponseTool,
+    SchemaFormat,
+)
 from server.api.responses.turn import Asked
 from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
-Status = Literal["completed", "failed", "in_progress", "cancelled", "incomplete"]
+_CALLING = {"deferred", "asynchronous", "allowed_callers"}
+Status = Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
+# Of what is not yet at its end.
+OPEN: frozenset[Status] = frozenset({"queued", "in_progress"})
 
 
 class ResponseInputDetails(BaseModel):
@@ -58,6 +73,42 @@ class ConversationId(BaseModel):
     id: str
 
 
+class ToldFunction(Told):
+    """A function, as the request had it."""
+
+    type: Literal["function"]
+    name: str
+    description: str | None
+    parameters: dict[str, Any] | None
+    strict: bool | None
+
+
+class ToldCustom(Told):
+    """A custom tool."""
+
+    type: Literal["custom"]
+    name: str
+    description: str = ""
+    format: TextFormat | ResponseGrammar
+
+
+ToldTool = Annotated[ToldFunction | ToldCustom, Field(discriminator="type")]
+ToolMode = Literal["none", "auto", "required"]
+
+
+class ToldText(BaseModel):
+    """What the text had to be."""
+
+    format: Annotated[dict[str, Any], ToldAs(TextFormat | JsonObjectFormat | SchemaFormat)]
+
+
+class ToldReasoning(BaseModel):
+    """How much was to be thought."""
+
+    effort: str | None
+    summary: str | None
+
+
 class Response(BaseModel):
     """A response. What the request left open stands here as it was taken."""
 
@@ -69,7 +120,7 @@ class Response(BaseModel):
     error: ResponseError | None = None
     incomplete_details: IncompleteDetails | None = None
     model: str
-    output: list[Item] = []
+    output: list[Annotated[Item, ToldAs(OutputItem)]] = []
     usage: ResponseUsage | None = None
     instructions: str | None
     previous_response_id: str | None
@@ -81,10 +132,12 @@ class Response(BaseModel):
     top_p: float
     top_logprobs: int
     parallel_tool_calls: bool
-    tool_choice: str | dict[str, Any]
-    tools: list[dict[str, Any]]
-    text: dict[str, Any]
-    reasoning: dict[str, Any]
+    tool_choice: Annotated[
+        str | dict[str, Any], ToldAs(ToolMode | NamedResponseTool | AllowedResponseTools)
+    ]
+    tools: list[Annotated[dict[str, Any], ToldAs(ToldTool)]]
+    text: ToldText
+    reasoning: ToldReasoning
     truncation: Literal["disabled", "auto"]
     metadata: dict[str, str]
     user: str | None
@@ -100,6 +153,7 @@ def begun_response(
     return Response(
         id=asked.id,
         created_at=int(time.time()),
+        status="queued" if body.background else "in_progress",
         model=model.id,
         instructions=body.instructions,
         previous_response_id=asked.earlier.previous,
@@ -112,15 +166,20 @@ def begun_response(
         top_logprobs=body.top_logprobs or 0,
         parallel_tool_calls=body.parallel_tool_calls is not False,
         tool_choice=choice if isinstance(choice, str) else _dumped(choice) or "auto",
-        tools=[
-            {"type": "function", **one.model_dump(exclude={"type"})} for one in body.tools or ()
-        ],
-        text={"format": _dumped(body.text and body.text.format) or {"type": "text"}},
-        reasoning=_reasoning(body),
+        tools=[_told(tool) for tool in body.known_tools],
+        text=ToldText(format=_dumped(body.text and body.text.format) or {"type": "text"}),
+        reasoning=_reasoning(body.reasoning),
         truncation=body.truncation or "disabled",
         metadata=body.metadata or {},
         user=body.user,
     )
+
+
+def _told(tool: ResponseTool) -> dict[str, Any]:
+    if isinstance(tool, ResponseFunction):
+        return tool.model_dump(exclude=_CALLING)
+    given = tool.model_dump(exclude=_CALLING, exclude_none=True)
+    return {**given, "format": given.get("format", {"type": "text"})}
 
 
 def _effective(
@@ -136,9 +195,10 @@ def _dumped(given: BaseModel | None) -> dict[str, Any]:
     return {} if given is None else given.model_dump(by_alias=True, exclude_none=True)
 
 
-def _reasoning(body: ResponseBody) -> dict[str, Any]:
-    given = body.reasoning
-    return {"effort": given and given.effort, "summary": given and given.summary}
+def _reasoning(given: Reasoning | None) -> ToldReasoning:
+    if given is None:
+        return ToldReasoning(effort=None, summary=None)
+    return ToldReasoning(effort=given.effort, summary=given.summary)
 
 
 def response_usage(turn: Counted, end: ChoiceEnd) -> ResponseUsage:

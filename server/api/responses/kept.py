@@ -35,6 +35,10 @@ class Writing:
         """
         for told in self.writer.begin():
             yield told
+        if self.writer.queued and await self.turn.started():
+            started = self.writer.start()
+            self.keep()
+            yield started
         async for event in events:
             if not isinstance(event, ChoiceEnd):
                 for told in self.writer.push(event):

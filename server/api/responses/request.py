@@ -1,33 +1,78 @@
 """The body of POST /v1/responses, field by field, in the three classes of chat_request.py."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from server.api.constraint import JsonObjectFormat, Schema, TextFormat
 from server.api.fields import Count, ListOf, Refused, Whole, Wire
 from server.api.items import InputItem, MetadataField
 from server.api.priority import Priority
 from server.api.sampling import SamplingFields
-from server.api.tool_fields import FunctionFields
+from server.api.tools import FunctionFields, Grammar, ToolName
 
 LOGPROBS = "message.output_text.logprobs"
 
 
-class ToolKind(Wire):
-    """Looked at before the fields that only functions have."""
+class CallingFields(Wire):
+    """When and by whom a tool is called: by the model, in its answer."""
 
-    type: Annotated[Any, Refused(neutral=("function",))]
+    type: Literal["function", "custom"]
+    deferred: Annotated[Any, Refused(neutral=(False,))] = Field(None, alias="defer_loading")
+    asynchronous: Annotated[Any, Refused(neutral=(False,))] = Field(None, alias="async")
+    allowed_callers: Annotated[Any, Refused(neutral=(["direct"],))] = None
 
 
-class ResponseTool(FunctionFields, ToolKind):
-    """A function; other types are refused by name."""
+class ResponseFunction(FunctionFields, CallingFields):
+    """A function."""
+
+    type: Literal["function"]
+
+
+class ResponseGrammar(Grammar):
+    """A text of a grammar."""
+
+    type: Literal["grammar"]
+
+
+class ResponseCustom(CallingFields):
+    """A tool that is called with a text, without format with any."""
+
+    type: Literal["custom"]
+    name: ToolName
+    description: str | None = None
+    format: Annotated[TextFormat | ResponseGrammar, Field(discriminator="type")] | None = None
+
+    @property
+    def grammar(self) -> tuple[str, Grammar] | None:
+        return ("format", self.format) if isinstance(self.format, ResponseGrammar) else None
+
+
+class OtherTool(Wire):
+    """What only other servers can do."""
+
+    type: Annotated[Any, Refused()]
+
+
+def _kind(value: Any) -> str:
+    kind = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
+    return kind if kind in ("function", "custom") else "other"
+
+
+ResponseTool = ResponseFunction | ResponseCustom
+AnyTool = Annotated[
+    Annotated[ResponseFunction, Tag("function")]
+    | Annotated[ResponseCustom, Tag("custom")]
+    | Annotated[OtherTool, Tag("other")],
+    Discriminator(_kind),
+]
 
 
 class NamedResponseTool(Wire):
-    """A function by its name."""
+    """A tool by its name."""
 
-    type: Literal["function"]
+    type: Literal["function", "custom"]
     name: str
 
 
@@ -87,7 +132,7 @@ class PromptFields(Wire):
     instructions: str | None = None
     previous_response_id: str | None = None
     conversation: str | ConversationReference | None = None
-    tools: Annotated[ListOf[ResponseTool], Field(max_length=128)] | None = None
+    tools: Annotated[ListOf[AnyTool], Field(max_length=128)] | None = None
     tool_choice: (
         Literal["none", "auto", "required"] | NamedResponseTool | AllowedResponseTools | None
     ) = None
@@ -95,6 +140,10 @@ class PromptFields(Wire):
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     truncation: Literal["disabled", "auto"] | None = None
+
+    @property
+    def known_tools(self) -> list[ResponseTool]:
+        return [tool for tool in self.tools or () if not isinstance(tool, OtherTool)]
 
     @property
     def conversation_id(self) -> str | None:

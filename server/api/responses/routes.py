@@ -16,7 +16,7 @@ from server.api.items.page import ItemList, item_page
 from server.api.limits import Place
 from server.api.pages import paged, queried
 from server.api.priority import priority_of
-from server.api.responses.answer import Response, as_lost, begun_response
+from server.api.responses.answer import OPEN, Response, as_lost, begun_response
 from server.api.responses.kept import Writing
 from server.api.responses.request import InputTokensBody, ResponseBody
 from server.api.responses.turn import prompt_request, read_prompt, start, turn_request
@@ -162,7 +162,7 @@ async def _answer(id: str, stored: Stored, context: Context) -> dict[str, Any]:
     running = context.runs.find(stored.owner, id) is not None
     document = await stored.find("response", id)
     answer: dict[str, Any] = document["answer"]
-    return answer if running or answer["status"] != "in_progress" else as_lost(answer)
+    return answer if running or answer["status"] not in OPEN else as_lost(answer)
 
 
 def _starting_after(request: Request) -> int:

@@ -17,7 +17,7 @@ from server.api.responses.request import (
 )
 from server.api.sampling import sampling_options, stop_strings, stop_token_ids
 from server.api.stored import Earlier, Stored, read_history
-from server.api.tool_fields import allowed_tools, required_tool, tools_at
+from server.api.tools import Chosen, allowed_tools, required_tool, tools_at
 from server.chat.served import ServedModel
 from server.chat.service import ChatService
 from server.chat.turn import Turn
@@ -96,7 +96,7 @@ def prompt_request(
     body: PromptFields, asked: Asked, caller: str, model: ServedModel
 ) -> TurnRequest:
     """The part of it that says what the model reads. Raises InvalidRequest."""
-    tools = tools_at({f"tools.{i}": one for i, one in enumerate(body.tools or ())})
+    tools = tools_at({f"tools.{i}": one for i, one in enumerate(body.known_tools)})
     return TurnRequest(
         caller=caller,
         messages=asked.messages,
@@ -115,19 +115,22 @@ def _thinking(body: PromptFields, *, thinks: bool) -> Thinking | None:
 
 
 def _choice(body: PromptFields, tools: tuple[Tool, ...]) -> ToolChoice:
-    names = {tool.name for tool in tools}
     match body.tool_choice:
         case "required" if not tools:
             message = "tool_choice asks for a call, but tools names none that could be made."
             raise InvalidRequest(message, param="tool_choice", code="invalid_value")
         case "none" | "auto" | "required" as mode:
             return ToolChoice(mode)
-        case NamedResponseTool(name=name):
-            return required_tool(name, names, "tool_choice.name")
-        case AllowedResponseTools(mode=mode, tools=chosen):
-            places = {f"tool_choice.tools.{i}.name": tool.name for i, tool in enumerate(chosen)}
-            return allowed_tools(mode, places, names)
+        case NamedResponseTool() as named:
+            return required_tool(_chosen(named, "tool_choice"), tools)
+        case AllowedResponseTools(mode=mode, tools=allowed):
+            chosen = [_chosen(one, f"tool_choice.tools.{i}") for i, one in enumerate(allowed)]
+            return allowed_tools(mode, chosen, tools)
     return ToolChoice()
+
+
+def _chosen(named: NamedResponseTool, place: str) -> Chosen:
+    return Chosen(named.name, f"{place}.name", custom=named.type == "custom")
 
 
 def _constraint(body: PromptFields) -> Constraint | None:

@@ -12,6 +12,7 @@ from server.api.items import Item, item_id
 from server.api.items.kept import output_text
 from server.api.logprobs import chat_logprobs
 from server.api.responses.answer import (
+    OPEN,
     IncompleteDetails,
     Response,
     ResponseError,
@@ -22,6 +23,8 @@ from server.chat.tokens import TokenBytes
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
 Event = dict[str, Any]
+# Of calls, the field that is written.
+_WRITTEN = {"function_call": "arguments", "custom_tool_call": "input"}
 _FINAL: Mapping[Status, str] = {
     "completed": "response.completed",
     "incomplete": "response.incomplete",
@@ -45,11 +48,20 @@ class ResponseWriter:
 
     @property
     def ended(self) -> bool:
-        return self.response.status != "in_progress"
+        return self.response.status not in OPEN
+
+    @property
+    def queued(self) -> bool:
+        return self.response.status == "queued"
 
     def begin(self) -> Iterator[Event]:
         yield self._told("response.created")
-        yield self._told("response.in_progress")
+        yield self._told(f"response.{self.response.status}")
+
+    def start(self) -> Event:
+        """The engine has begun with what was queued."""
+        self.response.status = "in_progress"
+        return self._told("response.in_progress")
 
     def push(self, event: TurnEvent) -> Iterator[Event]:
         """More of the answer; not its end."""
@@ -119,13 +131,15 @@ class ResponseWriter:
         return [one.model_dump() for one in chat_logprobs(event.tokens, self._token_bytes).content]
 
     def _call(self, event: ToolCallDelta) -> Iterator[Event]:
+        kind = "custom_tool_call" if event.custom else "function_call"
+        field = _WRITTEN[kind]
         if event.name is not None:
             named = {"call_id": event.id, "name": event.name}
-            yield from self._open("function_call", arguments="", **named)
+            yield from self._open(kind, **{field: ""}, **named)
         assert self._item is not None
         if event.arguments:
-            self._item["arguments"] += event.arguments
-            yield self._event("response.function_call_arguments.delta", delta=event.arguments)
+            self._item[field] += event.arguments
+            yield self._event(f"response.{kind}_{field}.delta", delta=event.arguments)
 
     def _open(self, kind: str, **fields: Any) -> Iterator[Event]:
         """A new item, behind the end of the one before."""
@@ -134,7 +148,7 @@ class ResponseWriter:
         self._item = {"id": id, "type": kind, "status": "in_progress", **fields}
         self.response.output.append(self._item)
         yield self._event("response.output_item.added", item=self._item)
-        if kind != "function_call":
+        if kind not in _WRITTEN:
             part = _thought_part() if kind == "reasoning" else output_text("")
             self._item["content"].append(part)
             yield self._event("response.content_part.added", content_index=0, part=part)
@@ -148,6 +162,8 @@ class ResponseWriter:
             case "function_call":
                 told = {"name": item["name"], "arguments": item["arguments"]}
                 yield self._event("response.function_call_arguments.done", **told)
+            case "custom_tool_call":
+                yield self._event("response.custom_tool_call_input.done", input=item["input"])
             case "reasoning":
                 text = self._part["text"]
                 yield self._event("response.reasoning_text.done", content_index=0, text=text)

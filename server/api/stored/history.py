@@ -50,7 +50,7 @@ async def _chain(stored: Stored, id: str) -> list[list[Item]]:
 
 
 def _check_ended(document: Document, id: str) -> None:
-    if document["answer"].get("status") == "in_progress":
+    if document["answer"].get("status") in {"queued", "in_progress"}:
         message = f"The response {id!r} is still being written."
         raise InvalidRequest(message, param=_PREVIOUS, code="invalid_value")
 

@@ -8,7 +8,7 @@ from server.api.chat.message import ChatMessage
 from server.api.chat.request import ThinkingFields
 from server.api.fields import ListOf, Refused, Whole, Wire
 from server.api.going_on import GoingOnFields
-from server.api.tool_fields import ToolFields
+from server.api.tools.chat import ToolFields
 from server.errors import InvalidRequest
 
 

@@ -16,7 +16,7 @@ from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
 from server.api.tokenizer.request import DetokenizeBody, TokenizeBody
-from server.api.tool_fields import asked_choice, asked_tools
+from server.api.tools.chat import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.served import ServedModel
 from server.chat.tools import toolbox

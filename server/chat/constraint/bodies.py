@@ -9,8 +9,10 @@ from typing import Any
 from llguidance.gbnf_to_lark import any_to_lark
 
 from server.chat.constraint import regex
+from server.chat.constraint.escaped_lark import escaped_lark
 from server.chat.constraint.problems import UNSUPPORTED
 from server.chat.constraint.schema import checked_schema
+from server.chat.tools import INPUT_HEAD, INPUT_TAIL
 from server.chat.types import Constraint, Tool
 from server.errors import InvalidRequest
 
@@ -29,6 +31,7 @@ _COMPOSED = frozenset(
     {"additionalProperties", "patternProperties", "unevaluatedProperties", "$ref", "allOf"}
     | {"anyOf", "oneOf"}
 )
+_ANY_TEXT = "start: TEXT\nTEXT: /(?s:.*)/"
 _NOT_BLANK = "/\\S(?s:.*)|/"
 # Attributes of Lark rules that ask for another sampling or hide text, and tokens that are no text.
 _SAMPLING = re.compile(
@@ -39,11 +42,15 @@ _TOKEN_IDS = re.compile(r"^[^/\"#\n]*(<\[[^\]\n]*\]>|<\|[^>\n]*\|>)", re.M)
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """rule: what stands on a rule's right side; rules: further ones; parts: named grammars."""
+    """rule: what stands on a rule's right side; rules: further ones; parts: named grammars.
+
+    param: the request's field to blame, where it is another than that of the whole grammar.
+    """
 
     rule: str
     rules: Sequence[str] = ()
     parts: Sequence[Mapping[str, Any]] = ()
+    param: str | None = None
 
 
 def of(constraint: Constraint, *, in_chat: bool) -> Body:
@@ -72,6 +79,8 @@ def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
     an object of whatever, as with `loose` they always are.
     """
     name = f"arguments_{number}"
+    if tool.custom:
+        return _input(tool.form, name)
     if loose and not tool.strict:
         return _json({"type": "object"}, name)
     try:
@@ -84,6 +93,24 @@ def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
         return _json({"type": "object", "allOf": [schema]}, name)
     definitions = schema.pop("$defs", {})
     return _json({"type": "object", "allOf": [schema], "$defs": definitions}, name)
+
+
+def _input(form: Constraint | None, name: str) -> Body:
+    """An object that has a text and nothing else."""
+    source, param = _ANY_TEXT if form is None else _text(form), form.param if form else None
+    try:
+        grammar = {"name": name, "lark_grammar": escaped_lark(source)}
+    except regex.RegexError as error:
+        raise _unusable(str(param), f"uses {error}, which is not supported here") from None
+    rule = f"{json.dumps(INPUT_HEAD)} @{name} {json.dumps(INPUT_TAIL)}"
+    return Body(rule, parts=(grammar,), param=param)
+
+
+def _text(form: Constraint) -> str:
+    if form.kind == "lark":
+        return _lark(form.source, form.param)
+    body = _regex(form.source, form.param, in_chat=False)
+    return "\n".join((f"start: {body.rule}", *body.rules))
 
 
 def _closed(parameters: Mapping[str, Any] | None) -> Mapping[str, Any]:

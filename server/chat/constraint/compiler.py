@@ -58,13 +58,17 @@ class GrammarCompiler:
             what = f"has more than {_LONGEST:,} characters"
             raise InvalidRequest(f"{text.param} {what}.", param=text.param, code=INVALID)
         vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
-        try:
-            for part in text.alone:
-                vocabulary.compile(part)
-            return vocabulary.compile(text.source)
-        except GrammarError as error:
-            message = f"{text.param} cannot be enforced: {error}."
-            raise InvalidRequest(message, param=text.param, code=UNSUPPORTED) from None
+        for source, param in text.alone:
+            _compiled(vocabulary, source, param)
+        return _compiled(vocabulary, text.source, text.param)
+
+
+def _compiled(vocabulary: Vocabulary, source: str, param: str) -> Grammar:
+    try:
+        return vocabulary.compile(source)
+    except GrammarError as error:
+        message = f"{param} cannot be enforced: {error}."
+        raise InvalidRequest(message, param=param, code=UNSUPPORTED) from None
 
 
 async def _in_thread(work: Callable[[], T], param: str) -> T:

@@ -33,12 +33,12 @@ class GrammarText:
     """A grammar in llguidance's JSON form; param: the request's field to blame for it.
 
     alone: grammars of what it asks for without what may stand before it, for which a text has to
-    be possible too.
+    be possible too, and the fields to blame for each.
     """
 
     source: str
     param: str
-    alone: tuple[str, ...] = ()
+    alone: tuple[tuple[str, str], ...] = ()
 
 
 def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> GrammarText:
@@ -52,7 +52,7 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     body = bodies.of(constraint, in_chat=phase is not None)
     before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
     rules = (f"start: {before} {body.rule}", *body.rules)
-    alone = (alone_source(body),) if before else ()
+    alone = (alone_source(body, constraint.param),) if before else ()
     return GrammarText(grammar_source(rules, body.parts), constraint.param, alone)
 
 
@@ -61,9 +61,10 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def alone_source(body: Body) -> str:
-    """A grammar of this and nothing else."""
-    return grammar_source((f"start: {body.rule}", *body.rules), body.parts)
+def alone_source(body: Body, param: str) -> tuple[str, str]:
+    """A grammar of this and nothing else, and the field to blame for it."""
+    source = grammar_source((f"start: {body.rule}", *body.rules), body.parts)
+    return source, body.param or param
 
 
 def grammar_source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:

@@ -5,6 +5,14 @@ in which tools are listed; the rest is the same for all of them.
 """
 
 from server.chat.tools.arguments import canonical_arguments, parsed_arguments
+from server.chat.tools.custom import (
+    INPUT_HEAD,
+    INPUT_TAIL,
+    InputReader,
+    custom_tool,
+    input_arguments,
+    input_text,
+)
 from server.chat.tools.form import BETWEEN, FENCED, HEAD, CallForm, ExpectedCalls
 from server.chat.tools.listing import ToolListing
 from server.chat.tools.split import CallPiece, CallSplitter, ContentPiece, Piece
@@ -16,18 +24,24 @@ __all__ = [
     "EXPLAINED",
     "FENCED",
     "HEAD",
+    "INPUT_HEAD",
+    "INPUT_TAIL",
     "NO_TOOLS",
     "CallForm",
     "CallPiece",
     "CallSplitter",
     "ContentPiece",
     "ExpectedCalls",
+    "InputReader",
     "Piece",
     "ToolListing",
     "Toolbox",
     "Worded",
     "canonical_arguments",
+    "custom_tool",
     "in_words",
+    "input_arguments",
+    "input_text",
     "parsed_arguments",
     "toolbox",
 ]

@@ -61,7 +61,8 @@ class ExpectedCalls:
     """The calls an answer may have; without names there are none.
 
     begun: what of their form the prompt ends in. held: what begins as CallForm.begun says goes on
-    as a call. strict: those of the names that are called in no other way.
+    as a call. strict: those of the names that are called in no other way. custom: those of custom
+    tools.
     """
 
     form: CallForm
@@ -69,3 +70,4 @@ class ExpectedCalls:
     begun: str = ""
     held: bool = False
     strict: frozenset[str] = frozenset()
+    custom: frozenset[str] = frozenset()

@@ -28,7 +28,8 @@ class Toolbox:
         begun = form.opening if self.required and thinking in {None, "none"} else ""
         names = frozenset(tool.name for tool in self.callable)
         strict = frozenset(tool.name for tool in self.callable if tool.strict)
-        return ExpectedCalls(form, names, begun, held=True, strict=strict)
+        custom = frozenset(tool.name for tool in self.callable if tool.custom)
+        return ExpectedCalls(form, names, begun, held=True, strict=strict, custom=custom)
 
 
 NO_TOOLS = Toolbox()

@@ -9,6 +9,14 @@ def function(name: Any = "f", **fields: Any) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, **fields}}
 
 
+def custom(name: Any = "f", **fields: Any) -> dict[str, Any]:
+    return {"type": "custom", "custom": {"name": name, **fields}}
+
+
+def grammar(definition: Any, syntax: Any = "lark") -> dict[str, Any]:
+    return {"type": "grammar", "grammar": {"definition": definition, "syntax": syntax}}
+
+
 def tools(*given: Any, **fields: Any) -> dict[str, Any]:
     return {"tools": list(given), **fields}
 
@@ -50,9 +58,29 @@ TOOL_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "tools.0.function",
         "missing_parameter",
     ),
-    "a custom tool": (
-        tools({"type": "custom", "custom": {"name": "f"}}),
-        "tools.0.type",
+    "a custom tool without custom": (
+        tools({"type": "custom", "name": "f"}),
+        "tools.0.custom",
+        "missing_parameter",
+    ),
+    "a custom tool of an unknown format": (
+        tools(custom(format={"type": "json"})),
+        "tools.0.custom.format",
+        "invalid_value",
+    ),
+    "a custom tool of an unknown syntax": (
+        tools(custom(format=grammar("a", "gbnf"))),
+        "tools.0.custom.format.grammar.syntax",
+        "invalid_value",
+    ),
+    "a custom tool of an empty grammar": (
+        tools(custom(format=grammar(""))),
+        "tools.0.custom.format.grammar.definition",
+        "invalid_value",
+    ),
+    "a custom tool of a function's name": (
+        tools(function(), custom()),
+        "tools.1.custom.name",
         "invalid_value",
     ),
     "web search as a tool": (tools({"type": "web_search"}), "tools.0.type", "invalid_value"),
@@ -106,9 +134,14 @@ TOOL_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "tool_choice.function",
         "missing_parameter",
     ),
-    "a choice of a custom tool": (
-        tools(function(), tool_choice={"type": "custom", "custom": {"name": "f"}}),
-        "tool_choice.type",
+    "a choice of a custom tool that is a function": (
+        tools(function(), tool_choice=custom()),
+        "tool_choice.custom.name",
+        "invalid_value",
+    ),
+    "a choice of a function that is a custom tool": (
+        tools(custom(), tool_choice=function()),
+        "tool_choice.function.name",
         "invalid_value",
     ),
     "a choice that is not there": (
@@ -204,10 +237,10 @@ TOOL_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "messages.1.tool_calls.0.function.arguments",
         "invalid_type",
     ),
-    "a call of a custom tool": (
-        talk(called({"id": "a", "type": "custom", "custom": {"name": "f", "input": ""}})),
-        "messages.1.tool_calls.0.type",
-        "invalid_value",
+    "a custom call without input": (
+        talk(called({"id": "a", "type": "custom", "custom": {"name": "f"}})),
+        "messages.1.tool_calls.0.custom.input",
+        "missing_parameter",
     ),
     "two calls of one id": (
         talk(called(call(), call())),

@@ -58,6 +58,10 @@ class FakeTurn:
             else:
                 await step()
 
+    async def started(self) -> bool:
+        await asyncio.sleep(0)
+        return True
+
     def cancel(self) -> None:
         self.cancelled.set()
 

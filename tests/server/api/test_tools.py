@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
+from server.chat.tools import custom_tool
 from server.chat.types import (
     ChoiceEnd,
+    Constraint,
     Message,
     ReasoningDelta,
     TextDelta,
@@ -18,7 +20,16 @@ from server.chat.types import (
     ToolChoice,
     TurnRequest,
 )
-from tests.server.api.bad_tools import call, called, function, result, talk, tools
+from tests.server.api.bad_tools import (
+    call,
+    called,
+    custom,
+    function,
+    grammar,
+    result,
+    talk,
+    tools,
+)
 from tests.server.api.doubles import Api, Step
 from tests.server.chat.talking import TOKENIZER
 
@@ -208,6 +219,55 @@ async def test_choices_have_calls_of_their_own(api: Api) -> None:
     choices = response.json()["choices"]
     assert [len(choice["message"]["tool_calls"]) for choice in choices] == [2, 2]
     assert response.json()["usage"]["completion_tokens"] == 18
+
+
+CODE = custom("code", description="Runs it", format={"type": "text"})
+FORM = Constraint("regex", "a+", "tools.1.custom.format.grammar.definition")
+
+
+async def test_custom_tools_are_what_the_service_is_asked(api: Api) -> None:
+    given = tools(CODE, custom("f", format=grammar("a+", "regex")), tool_choice=custom("code"))
+    request = await asked(api, **given)
+    assert request.tools == (
+        custom_tool("code", "Runs it", None, "tools.0.custom"),
+        custom_tool("f", "", FORM, "tools.1.custom"),
+    )
+    assert request.tool_choice == ToolChoice("required", ("code",))
+    allowed = {"mode": "auto", "tools": [custom("f"), function("g")]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    request = await asked(api, **tools(custom("f"), function("g"), CODE, tool_choice=choice))
+    assert request.tool_choice == ToolChoice("auto", ("f", "g"))
+
+
+async def test_custom_calls_go_out_and_come_back(api: Api) -> None:
+    api.service.script = [
+        ToolCallDelta(0, 0, "", "call_a", "code", custom=True),
+        ToolCallDelta(0, 0, 'print("', custom=True),
+        ToolCallDelta(0, 0, 'é")\n', custom=True),
+        ChoiceEnd(0, "tool_calls", 5),
+    ]
+    found = await message(api, **tools(CODE))
+    written = {"name": "code", "input": 'print("é")\n'}
+    assert found["finish_reason"] == "tool_calls"
+    assert found["message"]["tool_calls"] == [{"id": "call_a", "type": "custom", "custom": written}]
+    request = await asked(api, **talk(found["message"], result("call_a")), **tools(CODE))
+    arguments = json.dumps({"input": written["input"]}, ensure_ascii=False)
+    call = ToolCall("call_a", "code", arguments, custom=True)
+    assert request.messages[1] == Message("assistant", "", (call,))
+
+
+async def test_a_stream_of_a_custom_call_has_its_input_in_pieces(api: Api) -> None:
+    api.service.script = [
+        ToolCallDelta(0, 0, "", "call_a", "code", custom=True),
+        ToolCallDelta(0, 0, "1 + 1", custom=True),
+        ChoiceEnd(0, "tool_calls", 5),
+    ]
+    response = await api.chat(stream=True, **tools(CODE))
+    chunks = [json.loads(part[6:]) for part in response.text.split("\n\n")[1:3]]
+    assert [chunk["choices"][0]["delta"]["tool_calls"] for chunk in chunks] == [
+        [{"index": 0, "id": "call_a", "type": "custom", "custom": {"name": "code", "input": ""}}],
+        [{"index": 0, "custom": {"input": "1 + 1"}}],
+    ]
 
 
 LEGACY = {"functions": [{"name": "f", "description": "Does it", "parameters": PARAMETERS}]}

@@ -9,6 +9,7 @@ from tests.server.api.doubles import Api, assert_error
 RESULT = {"type": "function_call_output", "call_id": "a", "output": "1"}
 CALL = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
 TOOL = {"type": "function", "name": "f"}
+CUSTOM = {"type": "custom", "name": "f"}
 FIELDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "no input": ({"input": None}, "input", 400),
     "an empty input": ({"input": []}, "input", 400),
@@ -23,7 +24,32 @@ FIELDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "a result without its call": ({"input": [RESULT]}, "input.0.call_id", 400),
     "two calls of one id": ({"input": [CALL, CALL]}, "input.1.call_id", 400),
     "an unknown item": ({"input": [{"type": "item_reference", "id": "x"}]}, "input.0.id", 404),
-    "a custom tool": ({"tools": [{"type": "custom", "name": "f"}]}, "tools.0.type", 400),
+    "a custom tool of an unknown syntax": (
+        {"tools": [{**CUSTOM, "format": {"type": "grammar", "definition": "a", "syntax": "x"}}]},
+        "tools.0.format.syntax",
+        400,
+    ),
+    "a tool that is called later": (
+        {"tools": [{**CUSTOM, "async": True}]},
+        "tools.0.async",
+        400,
+    ),
+    "a tool that is looked up": (
+        {"tools": [{**TOOL, "defer_loading": True}]},
+        "tools.0.defer",
+        400,
+    ),
+    "a tool without type": ({"tools": [{"name": "f"}]}, "tools.0.type", 400),
+    "a custom choice of a function": (
+        {"tools": [TOOL], "tool_choice": {"type": "custom", "name": "f"}},
+        "tool_choice.name",
+        400,
+    ),
+    "a text's result without its call": (
+        {"input": [{**RESULT, "type": "custom_tool_call_output"}]},
+        "input.0.call_id",
+        400,
+    ),
     "a hosted tool": ({"tools": [{"type": "web_search"}]}, "tools.0.type", 400),
     "two tools of one name": ({"tools": [TOOL, TOOL]}, "tools.1.name", 400),
     "a choice among none": ({"tool_choice": "required"}, "tool_choice", 400),

@@ -26,6 +26,17 @@ SCRIPTS: dict[str, list[Step]] = {
     "thoughts, cut": [ReasoningDelta(0, "Hm"), ChoiceEnd(0, "length", 5, 5)],
     "text and calls": [TextDelta(0, "Wait."), *CALLS, ChoiceEnd(0, "tool_calls", 9)],
     "text behind calls": [*CALLS, TextDelta(0, "So."), ChoiceEnd(0, "tool_calls", 9)],
+    "custom calls": [
+        ToolCallDelta(0, 0, "", "call_a", "f", custom=True),
+        ToolCallDelta(0, 0, "print", custom=True),
+        ToolCallDelta(0, 0, "()", custom=True),
+        *CALLS[3:],
+        ChoiceEnd(0, "tool_calls", 9),
+    ],
+    "a custom call, cut": [
+        ToolCallDelta(0, 0, "", "call_a", "f", custom=True),
+        ChoiceEnd(0, "length", 9),
+    ],
     "a call, cut": [*CALLS[:2], ChoiceEnd(0, "length", 9)],
     "a failure": [TextDelta(0, "Hel"), AnswerFailed("broken")],
 }
@@ -79,6 +90,7 @@ class Machine:
         assert self.open["status"] == "in_progress"
         assert not self.open.get("content")
         assert not self.open.get("arguments")
+        assert not self.open.get("input")
 
     def fill(self, event: dict[str, Any]) -> None:
         assert self.open is not None
@@ -90,7 +102,7 @@ class Machine:
             assert event["part"]["text"] == ""
             self.part_open = True
         elif name.endswith(".delta"):
-            assert self.part_open or self.open["type"] == "function_call"
+            assert self.part_open or self.open["type"] in {"function_call", "custom_tool_call"}
             self.text += event["delta"]
         elif name == "content_part.done":
             assert event["part"]["text"] == self.text
@@ -101,7 +113,8 @@ class Machine:
             self.open = None
         else:
             assert name.endswith(".done")
-            assert event.get("text", event.get("arguments")) == self.text
+            written = {"text", "arguments", "input"} & event.keys()
+            assert [event[key] for key in written] == [self.text]
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)

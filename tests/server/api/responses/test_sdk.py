@@ -1,6 +1,7 @@
 """Responses and conversations through the OpenAI SDK, with a real server and a real model."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -134,6 +135,42 @@ def test_a_required_call_is_a_function_call(client: OpenAI) -> None:
     assert call.call_id.startswith("call_")
 
 
+LINES: Any = {
+    "type": "custom",
+    "name": "lines",
+    "format": {"type": "grammar", "syntax": "regex", "definition": '([ab]"\n){1,3}'},
+}
+
+
+def test_a_custom_call_has_its_text_and_goes_on(client: OpenAI) -> None:
+    fields: Any = {"tools": [LINES], "max_output_tokens": 200, "parallel_tool_calls": False}
+    chosen = {"type": "custom", "name": "lines"}
+    first = ask(client, tool_choice=chosen, **fields)
+    assert first.status == "completed", first.output
+    (call,) = first.output
+    assert (call.type, call.name) == ("custom_tool_call", "lines")
+    assert re.fullmatch('([ab]"\n){1,3}', call.input)
+    assert first.tool_choice.to_dict() == chosen
+    assert first.tools[0].to_dict() == LINES
+    output = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "4"}
+    by_id = ask(client, [output], previous_response_id=first.id, **fields)
+    whole = [{"role": "user", "content": "Hello"}, call.to_dict(), output]
+    by_items = ask(client, whole, **fields)
+    assert total(by_id) == total(by_items)
+    assert cached(by_id) > first.usage.input_tokens
+    assert cached(by_items) > first.usage.input_tokens
+
+
+def test_a_custom_call_is_streamed(client: OpenAI) -> None:
+    options: Any = {"tools": [LINES], "tool_choice": "required", "max_output_tokens": 200}
+    with client.responses.stream(model="tiny", input="Hello", **options) as stream:
+        events = list(stream)
+    deltas = [e.delta for e in events if e.type == "response.custom_tool_call_input.delta"]
+    done = [e.input for e in events if e.type == "response.custom_tool_call_input.done"]
+    assert "".join(deltas) == "".join(done)
+    assert done
+
+
 def test_a_result_goes_on_from_the_call(client: OpenAI) -> None:
     fields: Any = {"tools": [TOOL], "max_output_tokens": 100}
     first = ask(client, tool_choice="required", **fields)
@@ -257,8 +294,8 @@ def test_no_caller_finds_anothers_response(client: OpenAI, stranger: OpenAI) -> 
 
 def test_a_background_response_goes_on_by_itself(client: OpenAI) -> None:
     response = ask(client, background=True)
-    assert response.status == "in_progress"
-    while (found := client.responses.retrieve(response.id)).status == "in_progress":
+    assert response.status == "queued"
+    while (found := client.responses.retrieve(response.id)).status in {"queued", "in_progress"}:
         time.sleep(0.01)
     assert found.status == "incomplete"
     assert found.output_text == ask(client).output_text
@@ -273,6 +310,35 @@ def test_a_background_response_can_be_cancelled(client: OpenAI, serving: tuple[s
     assert serving[1].catalogue.in_flight == 0
 
 
+def in_time(client: OpenAI, id: str, status: str) -> bool:
+    """Does a response get this status?"""
+    end = time.monotonic() + 5
+    while client.responses.retrieve(id).status != status:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def test_a_background_response_is_queued_until_there_is_a_slot(client: OpenAI) -> None:
+    running = [ask(client, str(i), background=True, **ENDLESS) for i in range(4)]
+    assert all(in_time(client, one.id, "in_progress") for one in running)
+    waiting, leaving = [ask(client, text, background=True, **ENDLESS) for text in "ab"]
+    assert {one.status for one in (waiting, leaving)} == {"queued"}
+    time.sleep(0.05)
+    assert client.responses.retrieve(waiting.id).status == "queued"
+    assert client.responses.retrieve(leaving.id).status == "queued"
+    with pytest.raises(BadRequestError):
+        ask(client, previous_response_id=waiting.id)
+    gone = client.responses.cancel(leaving.id)
+    assert gone.status == "cancelled"
+    assert gone.usage.output_tokens == 0
+    client.responses.cancel(running[0].id)
+    assert in_time(client, waiting.id, "in_progress")
+    for one in (*running, waiting):
+        assert client.responses.cancel(one.id).status == "cancelled"
+
+
 def test_deleting_a_running_response_ends_it(client: OpenAI, serving: tuple[str, App]) -> None:
     response = ask(client, background=True, **ENDLESS)
     client.responses.delete(response.id)
@@ -285,6 +351,8 @@ def test_a_stream_in_the_background_can_be_taken_up_again(client: OpenAI) -> Non
     stream = ask(client, background=True, stream=True)
     id = next(iter(stream)).response.id
     stream.close()
+    first = [event.type for event in client.responses.retrieve(id, stream=True)][:3]
+    assert first == ["response.created", "response.queued", "response.in_progress"]
     again = list(client.responses.retrieve(id, stream=True, starting_after=1))
     assert [event.sequence_number for event in again] == list(range(2, 2 + len(again)))
     assert again[-1].type == "response.incomplete"

@@ -17,7 +17,7 @@ VOCABULARY = Vocabulary(BYTES, 256)
 
 
 def compiled(text: GrammarText, vocabulary: Vocabulary = VOCABULARY) -> Grammar:
-    for part in text.alone:
+    for part, _ in text.alone:
         vocabulary.compile(part)
     return vocabulary.compile(text.source)
 

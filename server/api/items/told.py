@@ -1,0 +1,112 @@
+"""Items as they go out: what the OpenAPI document says of them.
+
+Items are kept as JSON, and go out as they were kept. Tests hold what is told to these types.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from server.api.logprobs import ContentToken
+
+ItemStatus = Literal["in_progress", "completed", "incomplete"]
+
+
+class Told(BaseModel):
+    """An object that has these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class OutputText(Told):
+    """Text of an assistant's; there is nothing to be annotated."""
+
+    type: Literal["output_text"]
+    text: str
+    annotations: Annotated[list[Any], Field(max_length=0)]
+    logprobs: list[ContentToken]
+
+
+class InputText(Told):
+    """Text of anybody else's."""
+
+    type: Literal["input_text"]
+    text: str
+
+
+class ReasoningText(Told):
+    """Thoughts."""
+
+    type: Literal["reasoning_text"]
+    text: str
+
+
+class ToldItem(Told):
+    """An item; its id is not that of a call."""
+
+    id: str
+    status: ItemStatus
+
+
+class ToldMessage(ToldItem):
+    """A message."""
+
+    type: Literal["message"]
+    role: Literal["user", "system", "developer", "assistant"]
+    content: list[OutputText | InputText]
+
+
+class ToldFunctionCall(ToldItem):
+    """A call; arguments: JSON as a string."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: str
+
+
+class ToldFunctionOutput(ToldItem):
+    """What it came to."""
+
+    type: Literal["function_call_output"]
+    call_id: str
+    output: str | list[InputText]
+
+
+class ToldCustomCall(ToldItem):
+    """A call of a custom tool."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: str
+
+
+class ToldCustomOutput(ToldItem):
+    """What it came to."""
+
+    type: Literal["custom_tool_call_output"]
+    call_id: str
+    output: str | list[InputText]
+
+
+class ToldThoughts(ToldItem):
+    """Thoughts; those of a caller's own items are as they came."""
+
+    type: Literal["reasoning"]
+    summary: list[dict[str, Any]]
+    content: list[ReasoningText | dict[str, Any]]
+
+
+OutputItem = Annotated[
+    ToldMessage | ToldFunctionCall | ToldCustomCall | ToldThoughts, Field(discriminator="type")
+]
+AnyItem = Annotated[
+    ToldMessage
+    | ToldFunctionCall
+    | ToldFunctionOutput
+    | ToldCustomCall
+    | ToldCustomOutput
+    | ToldThoughts,
+    Field(discriminator="type"),
+]
