@@ -6,14 +6,13 @@ from pathlib import Path
 
 from openai import OpenAI
 
-from tests.server.session.test_shared import port, redis_at
+from tests.server.redis import free_port, redis_at
 from tests.server.test_kills import Answer, Talk, told
 from tests.serving import process
 
-__all__ = ["port"]
 
-
-def test_another_server_goes_on_where_a_killed_one_was(tmp_path: Path, port: int) -> None:
+def test_another_server_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    port = free_port()
     shared = {"RWKV_SERVER_SESSIONS__STORE_URL": f"redis://127.0.0.1:{port}/0"}
     answers: list[Answer] = []
     with (

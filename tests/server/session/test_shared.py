@@ -1,46 +1,21 @@
 """Snapshots in a real Redis that two servers share."""
 
 import logging
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from server.session import Archive, Packing, SessionManager, SnapshotStore
 from server.session.shared import SharedHome
+from tests.server.redis import free_port, redis_at
 from tests.server.session.states import ANN, BOB, same, snapshot
 
 KEY = b"k" * 32
 
 
-@contextmanager
-def redis_at(folder: Path, port: int) -> Iterator[None]:
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    assert program, "these tests start a redis-server: apt-get install redis-server"
-    settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen([program, *settings], stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_port()
 
 
 def sessions_at(port: int) -> tuple[SessionManager, Archive]:
