@@ -78,6 +78,7 @@ class App:
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
         try:
+            self.context.manager.follow()
             await asyncio.to_thread(self.keeping.open)
             self.catalogue.start()
             self.context.batches.start()

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -18,7 +19,7 @@ from typing import TypeVar, cast
 
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
-from server.session.home import Home, HomeError
+from server.session.home import Home, HomeError, News, Watched
 from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
@@ -54,7 +55,8 @@ class _Place:
 class Archive:
     """All homes, the nearest first, between open() and close(); at other times it holds nothing.
 
-    homes: opens them. outbox_bytes: of snapshots that wait to be written.
+    homes: opens them. outbox_bytes: of snapshots that wait to be written. hear: is told, in the
+    writer thread, what other servers have deleted or unpinned, once it is done here too.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Archive:
         self._places: list[_Place] = []
         self._outbox = Outbox(0)
         self._writes, self._reads = Patience("write"), Patience("read")
+        self.hear: Callable[[News], object] = lambda news: None
 
     @property
     def places(self) -> Sequence[tuple[Home, Counts]]:
@@ -131,6 +134,11 @@ class Archive:
         found = await self._asked(lambda home: home.lengths(fingerprint, owner))
         return sorted({length for lengths in found for length in lengths})
 
+    async def caught_up(self) -> None:
+        """What other servers have done so far is done here as well."""
+        if any(isinstance(place.home, Watched) for place in self._places):
+            await self.written()
+
     async def entries(self, owner: str) -> list[Entry]:
         """An owner's of all homes; one that is in several is listed for each."""
         return [e for found in await self._asked(lambda home: home.entries(owner)) for e in found]
@@ -190,6 +198,7 @@ class Archive:
         stopped = False
         while not stopped:
             batch = self._outbox.take(_BATCH, _TIDY_S)
+            self._follow()
             for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
                 if whole:
                     stopped |= self._together(list(run))
@@ -198,6 +207,14 @@ class Archive:
                         self._change(cast(Change, command).do)
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
+
+    def _follow(self) -> None:
+        """Do here what other servers have done."""
+        for place in self._places:
+            if isinstance(place.home, Watched) and (news := _news(place.home)):
+                for other in self._places:
+                    self._done(other, lambda home, news=news: _apply(news, home))  # type: ignore[misc]
+                self.hear(news)
 
     def _together(self, run: Sequence[Command]) -> bool:
         """Writes what was put at once, so that it is synced at once; True if it is to stop."""
@@ -251,6 +268,20 @@ class Archive:
         if place.failing:
             place.failing = False
             log.info("the %s archive works again", place.home.tier)
+
+
+def _news(home: Watched) -> News:
+    with suppress(HomeError):  # which is told of when something is written
+        return home.news()
+    return News()
+
+
+def _apply(news: News, home: Home) -> None:
+    if isinstance(home, Watched):
+        return
+    home.delete(news.gone)
+    for key in news.unpinned:
+        home.pin(key, False)
 
 
 def _reach(mark: Mark) -> None:

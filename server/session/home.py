@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from server.session.entry import Entry
 from server.session.keys import Key
@@ -19,6 +19,26 @@ class Contents:
     snapshots: int
     nbytes: int
     evicted: int
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What another server has done in a home: snapshots it deleted, and pins it took back."""
+
+    gone: tuple[Key, ...] = ()
+    unpinned: tuple[Key, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.unpinned)
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A home that other servers change as well."""
+
+    def news(self) -> News:
+        """Since it was last asked; blocks. Raises HomeError."""
+        ...
 
 
 class Home(Protocol):

@@ -1,14 +1,18 @@
 """Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 from server.engine.snapshot import Snapshot
 from server.session.archive import Archive
 from server.session.entry import Entry, Owner, owner_name
 from server.session.flights import Flight, Flights
+from server.session.home import News
 from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
 from server.session.store import SnapshotStore
@@ -37,6 +41,21 @@ class SessionManager:
         self._archive = archive
         self._lengths = KnownLengths()
         self._flights = Flights()
+
+    def follow(self) -> None:
+        """From now on forget what other servers delete in a shared store, and unpin likewise."""
+        if self._archive is not None:
+            self._archive.hear = partial(self._told, asyncio.get_running_loop())
+
+    def _told(self, loop: asyncio.AbstractEventLoop, news: News) -> None:
+        """Called in the writer thread."""
+        with suppress(RuntimeError):  # the loop is closed, and memory goes with it
+            loop.call_soon_threadsafe(self._hear, news)
+
+    def _hear(self, news: News) -> None:
+        self._store.delete(news.gone)
+        for key in news.unpinned:
+            self._store.pin(key, False)
 
     def recall(self, keys: Sequence[Key | None]) -> Resumption:
         """The longest prefix in memory; keys name the prompt up to the end of each segment."""
@@ -123,12 +142,19 @@ class SessionManager:
     async def entries(self, caller: str) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.
 
-        The tier is the nearest that has it. Reads the indexes of all tiers.
+        The tier is the nearest that has it; it is pinned where it is in any, and used when it was
+        in any. Reads the indexes of all tiers.
         """
         owner = owner_name(caller)
-        far = await self._archive.entries(owner) if self._archive is not None else []
-        every = {entry.key: entry for entry in reversed(far)}
-        every |= {entry.key: entry for entry in self._store.entries(owner)}
+        far: list[Entry] = []
+        if self._archive is not None:
+            await self._archive.caught_up()
+            far = await self._archive.entries(owner)
+        every: dict[Key, Entry] = {}
+        for entry in (*self._store.entries(owner), *far):  # the nearest first
+            near = every.setdefault(entry.key, entry)
+            used, pinned = max(near.used, entry.used), near.pinned or entry.pinned
+            every[entry.key] = replace(near, used=used, pinned=pinned)
         return sorted(every.values(), key=lambda entry: -entry.used)
 
     async def load(self, caller: str, key: Key) -> tuple[Entry, Snapshot] | None:
