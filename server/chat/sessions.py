@@ -16,8 +16,8 @@ from server.chat.told import (
     load_told,
 )
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, NotFound, busy
-from server.session import PATH_STEP, Entry, Key, SessionManager
+from server.errors import ArchiveUnavailable, InvalidRequest, NotFound, busy
+from server.session import PATH_STEP, Entry, HomeError, Key, SessionManager
 from server.session.transfer import About, Reader, TransferError, write
 from server.session.tree import Session, SessionTurn, sessions_of, with_beginnings
 
@@ -55,10 +55,14 @@ class KeptSessions:
         return sessions_of(await self._manager.entries(caller))
 
     async def find(self, caller: str, id: str) -> Session:
-        """Raises NotFound, also for what is another caller's."""
-        for session in await self.all(caller):
-            if session.id == id:
-                return session
+        """Raises NotFound, also for what is another caller's, and ArchiveUnavailable if it may
+        be where nobody can look now."""
+        session = _of_id(await self._manager.entries(caller), id)
+        if session is None:
+            with _everywhere("looked for"):
+                session = _of_id(await self._manager.entries(caller, every_home=True), id)
+        if session is not None:
+            return session
         raise NotFound(f"There is no session {id[:60]!r}.", code="session_not_found")
 
     def model(self, fingerprint: str) -> ServedModel | None:
@@ -120,16 +124,23 @@ class KeptSessions:
             raise InvalidRequest(message, code="pin_limit_exceeded")
 
     async def delete(self, caller: str, session: Session) -> int:
-        """All of it, with what only it began with; returns how many snapshots that were."""
+        """All of it, with what only it began with; returns how many snapshots that were.
+
+        Raises ArchiveUnavailable.
+        """
         return await self._forget(caller, session.entries)
 
     async def rewind(self, caller: str, session: Session, turn: SessionTurn) -> int:
-        """Forget what goes on from a turn; returns how many snapshots that were."""
+        """Forget what goes on from a turn; returns how many snapshots that were.
+
+        Raises ArchiveUnavailable.
+        """
         return await self._forget(caller, session.behind(turn))
 
     async def _forget(self, caller: str, entries: Sequence[Entry]) -> int:
-        every = await self._manager.entries(caller)
-        return len(await self._manager.delete(caller, with_beginnings(entries, every)))
+        with _everywhere("deleted"):
+            every = await self._manager.entries(caller, every_home=True)
+            return len(await self._manager.delete(caller, with_beginnings(entries, every)))
 
     async def export(
         self, caller: str, session: Session, turn: SessionTurn, *, tree: bool
@@ -252,6 +263,20 @@ class KeptSessions:
             yield
         finally:
             self._transfers -= 1
+
+
+def _of_id(entries: Sequence[Entry], id: str) -> Session | None:
+    return next((one for one in sessions_of(entries) if one.id == id), None)
+
+
+@contextmanager
+def _everywhere(done: str) -> Iterator[None]:
+    """Raises ArchiveUnavailable where not every home can be asked."""
+    try:
+        yield
+    except HomeError as error:
+        message = f"The session cannot be {done} everywhere now, as {error}; try again later."
+        raise ArchiveUnavailable(message) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,16 +113,20 @@ class Archive:
     def pin(self, key: Key, pinned: bool) -> None:
         self._add(Change(lambda home: home.pin(key, pinned)))
 
-    def delete(self, keys: Sequence[Key]) -> None:
-        self._add(Change(lambda home: home.delete(keys)))
+    async def delete(self, keys: Sequence[Key]) -> bool:
+        """False where a home could not, or takes too long."""
+        if not self._places:
+            return True
+        done, tell = _promise(bool)
+        self._add(Change(lambda home: home.delete(keys), tell))
+        return await self._writes.wait(done, self._patience_s) is True
 
     async def written(self) -> None:
         """Everything handed over so far is done, as well as it can be."""
         if not self._places:
             return
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._add(Mark(partial(loop.call_soon_threadsafe, _resolve, done)))
+        done, tell = _promise(bool)
+        self._add(Mark(partial(tell, True)))
         await self._writes.wait(done, self._patience_s)
 
     async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
@@ -139,9 +143,15 @@ class Archive:
         if any(isinstance(place.home, Watched) for place in self._places):
             await self.written()
 
-    async def entries(self, owner: str) -> list[Entry]:
-        """An owner's of all homes; one that is in several is listed for each."""
-        return [e for found in await self._asked(lambda home: home.entries(owner)) for e in found]
+    async def entries(self, owner: str, *, every_home: bool = False) -> list[Entry]:
+        """An owner's of all homes; one that is in several is listed for each.
+
+        every_home: raises HomeError where one cannot be asked, instead of doing without it.
+        """
+        found = await self._asked(lambda home: home.entries(owner))
+        if every_home and len(found) < len(self._places):
+            raise HomeError("an archive does not answer")
+        return [entry for entries in found for entry in entries]
 
     def _add(self, command: Command) -> None:
         if self._places:
@@ -204,7 +214,8 @@ class Archive:
                     stopped |= self._together(list(run))
                 else:
                     for command in run:
-                        self._change(cast(Change, command).do)
+                        change = cast(Change, command)
+                        _tell(change.done, self._change(change.do))
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
 
@@ -224,7 +235,7 @@ class Archive:
             self._change(lambda home: home.touch(touched))
         for command in run:
             if isinstance(command, Mark):
-                _reach(command)
+                _tell(command.reached)
         return any(isinstance(command, Stop) for command in run)
 
     def _write(self, puts: Sequence[Put]) -> None:
@@ -239,9 +250,10 @@ class Archive:
                 place.counts.writes += len(written)
                 self._works(place)
 
-    def _change(self, do: Callable[[Home], None]) -> None:
-        for place in self._places:
-            self._done(place, do)
+    def _change(self, do: Callable[[Home], None]) -> bool:
+        """True if every home could."""
+        done = [self._done(place, do) for place in self._places]
+        return all(done)
 
     def _done(self, place: _Place, do: Callable[[Home], None]) -> bool:
         try:
@@ -284,13 +296,23 @@ def _apply(news: News, home: Home) -> None:
         home.pin(key, False)
 
 
-def _reach(mark: Mark) -> None:
+def _promise(kind: type[T]) -> tuple["asyncio.Future[T]", Callable[[T], object]]:
+    """A future, and what any thread calls with its result."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def resolve(result: T) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def tell(result: T) -> None:
+        loop.call_soon_threadsafe(partial(resolve, result))
+
+    return future, tell
+
+
+def _tell(listener: Callable[..., object], *result: object) -> None:
     try:
-        mark.reached()
+        listener(*result)
     except RuntimeError:  # the loop that waited is closed
         log.debug("nobody waits for what was written")
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

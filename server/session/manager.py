@@ -12,7 +12,7 @@ from server.engine.snapshot import Snapshot
 from server.session.archive import Archive
 from server.session.entry import Entry, Owner, owner_name
 from server.session.flights import Flight, Flights
-from server.session.home import News
+from server.session.home import HomeError, News
 from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
 from server.session.store import SnapshotStore
@@ -139,17 +139,17 @@ class SessionManager:
         budget = self._store.budget
         return budget // 2 - self._store.pinned_nbytes if budget else sys.maxsize
 
-    async def entries(self, caller: str) -> list[Entry]:
+    async def entries(self, caller: str, *, every_home: bool = False) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.
 
         The tier is the nearest that has it; it is pinned where it is in any, and used when it was
-        in any. Reads the indexes of all tiers.
+        in any. Reads the indexes of all tiers. every_home: see Archive.entries.
         """
         owner = owner_name(caller)
         far: list[Entry] = []
         if self._archive is not None:
             await self._archive.caught_up()
-            far = await self._archive.entries(owner)
+            far = await self._archive.entries(owner, every_home=every_home)
         every: dict[Key, Entry] = {}
         for entry in (*self._store.entries(owner), *far):  # the nearest first
             near = every.setdefault(entry.key, entry)
@@ -176,13 +176,15 @@ class SessionManager:
         return True
 
     async def delete(self, caller: str, keys: Iterable[Key]) -> list[Key]:
-        """Forget those of the keys that are the caller's, in every tier; returns them."""
-        known = {entry.key for entry in await self.entries(caller)}
+        """Forget those of the keys that are the caller's, in every tier; returns them.
+
+        Raises HomeError where that cannot be done in a tier now.
+        """
+        known = {entry.key for entry in await self.entries(caller, every_home=True)}
         mine = [key for key in keys if key in known]
         self._store.delete(mine)
-        if self._archive is not None and mine:
-            self._archive.delete(mine)
-            await self._archive.written()
+        if self._archive is not None and mine and not await self._archive.delete(mine):
+            raise HomeError("an archive cannot delete now")
         return mine
 
     async def _fetched(self, keys: Sequence[Key | None]) -> Resumption:

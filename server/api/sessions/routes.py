@@ -27,7 +27,7 @@ from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
 from server.chat.sessions import KeptSessions
 from server.chat.told import Told
-from server.errors import InvalidRequest
+from server.errors import ArchiveUnavailable, InvalidRequest
 from server.session.tree import Session, SessionTurn
 
 router = APIRouter(tags=["sessions"])
@@ -130,8 +130,13 @@ async def rewind_session(
     session = await kept.find(caller, session_id)
     turn, told = await _point(kept, caller, session, body.turn)
     made = _continuation(request, context, session, turn, told)
-    made.deleted = await kept.rewind(caller, session, turn)
-    await documents.cut_back(_stored(request, context), session.id, told)
+    stored = _stored(request, context)
+    try:
+        made.deleted = await kept.rewind(caller, session, turn)
+    except ArchiveUnavailable:
+        stored.delete("conversation", made.id)
+        raise
+    await documents.cut_back(stored, session.id, told)
     return made
 
 

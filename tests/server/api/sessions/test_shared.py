@@ -1,7 +1,7 @@
 """One caller's sessions, as two servers on one shared store see them."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,21 @@ def here_and_there(path: Path, tmp_path: Path) -> Iterator[tuple[Caller, Caller]
     port = free_port()
     with ExitStack() as stack:
         stack.enter_context(redis_at(tmp_path, port))
-        yield tuple(
-            stack.enter_context(
-                callers(
-                    path,
-                    sessions__archive=True,
-                    sessions__data_dir=str(tmp_path / name),
-                    sessions__store_url=f"redis://127.0.0.1:{port}/0",
-                )
-            )[0]
-            for name in ("here", "there")
+        url = f"redis://127.0.0.1:{port}/0"
+        here, there = (
+            stack.enter_context(kept_at(path, tmp_path / name, url)) for name in ("here", "there")
         )
+        yield here[0], there[0]
+
+
+def kept_at(path: Path, folder: Path, store: str) -> AbstractContextManager[tuple[Caller, Caller]]:
+    """A server with a disk of its own, and this store."""
+    return callers(
+        path,
+        sessions__archive=True,
+        sessions__data_dir=str(folder),
+        sessions__store_url=store,
+    )
 
 
 def plain(session: dict[str, Any]) -> dict[str, Any]:
@@ -98,3 +102,18 @@ def test_a_file_of_one_is_taken_by_the_other(here_and_there: tuple[Caller, Calle
     made = there.bring(data)
     assert made["snapshots"] == 2
     assert here.say(*said, "Two?")["cached"] == made["tokens"]
+
+
+def test_nothing_is_said_to_be_deleted_while_the_store_is_away(path: Path, tmp_path: Path) -> None:
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    with kept_at(path, tmp_path, away) as (ann, _):
+        ann.talk("Hello", "One?")
+        id = ann.tree()["id"]
+        gone = ann.http.delete(f"/v1/sessions/{id}")
+        assert (gone.status_code, gone.json()["error"]["code"]) == (503, "archive_unavailable")
+        assert gone.headers["retry-after"]
+        cut = ann.post(f"/v1/sessions/{id}/rewind", 503, json={"turn": 1})
+        assert cut["error"]["code"] == "archive_unavailable"
+        ann.get("/v1/sessions/sess_00", 503)  # where nobody can look, it may be
+        assert len(ann.tree()["data"]) == 2
+        assert len(ann.app.context.records) == 0
