@@ -70,6 +70,21 @@ class KeptSessions:
         models = (offer.model for offer in self._catalogue.offers)
         return next((model for model in models if model.fingerprint == fingerprint), None)
 
+    def served(self, session: Session) -> ServedModel:
+        """Its model. Raises InvalidRequest where that is not served any more."""
+        model = self.model(session.fingerprint)
+        if model is None:
+            message = (
+                f"The session was made by a model ({session.fingerprint}) that is not served here "
+                f"now, and only states of {self._served_names} can be gone on from."
+            )
+            raise InvalidRequest(message, code="model_mismatch")
+        return model
+
+    @property
+    def _served_names(self) -> str:
+        return ", ".join(f"{o.id!r} ({o.model.fingerprint})" for o in self._catalogue.offers)
+
     def turn(self, session: Session, wanted: int | str | None) -> SessionTurn:
         """By its id, or by its number on the branch that was used last; None is the end of that.
 
@@ -206,10 +221,10 @@ class KeptSessions:
         model = self.model(about.fingerprint)
         if model is not None:
             return model
-        served = ", ".join(f"{o.id!r} ({o.model.fingerprint})" for o in self._catalogue.offers)
         message = (
             f"The session was made by the model {about.model[:100]!r} "
-            f"({about.fingerprint[:300]}), and only states of {served} can be gone on from here."
+            f"({about.fingerprint[:300]}), and only states of {self._served_names} can be gone on "
+            "from here."
         )
         raise InvalidRequest(message, code="model_mismatch")
 
