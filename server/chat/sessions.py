@@ -49,6 +49,7 @@ class KeptSessions:
     def __init__(self, manager: SessionManager, catalogue: Catalogue, bounds: Bounds) -> None:
         self._manager, self._catalogue, self.bounds = manager, catalogue, bounds
         self._transfers = 0
+        self._pinning = asyncio.Lock()
 
     async def all(self, caller: str) -> list[Session]:
         """The most recently used first."""
@@ -121,22 +122,25 @@ class KeptSessions:
         if not states:
             message = "There is no state at the end of this turn that could be pinned."
             raise InvalidRequest(message, param="turn", code="turn_not_kept")
-        new = [entry for entry in states if not entry.pinned]
-        if pinned:
-            await self._check_pins(caller, sum(entry.nbytes for entry in new))
-        for entry in states:
-            await self._manager.pin(caller, entry.key, pinned)
+        async with self._pinning:
+            if pinned:
+                await self._check_pins(caller, [entry for entry in states if not entry.pinned])
+            for entry in states:
+                await self._manager.pin(caller, entry.key, pinned)
 
-    async def _check_pins(self, caller: str, nbytes: int) -> None:
-        """Nobody pins so much that others, or their own conversations, find no room."""
+    async def _check_pins(self, caller: str, new: Sequence[Entry]) -> None:
+        """Nobody pins so much that others, or their own conversations, find no room.
+
+        Neither do all callers together, in any tier.
+        """
+        nbytes = sum(entry.nbytes for entry in new)
         mine = sum(e.nbytes for e in await self._manager.entries(caller) if e.pinned)
-        room = min(self.bounds.max_pinned_bytes - mine, self._manager.pin_room)
-        if nbytes > room:
-            message = (
-                f"Pinning this takes {nbytes:,} bytes, and {max(room, 0):,} are left for it; "
-                "unpin something first."
-            )
-            raise InvalidRequest(message, code="pin_limit_exceeded")
+        if nbytes > (room := self.bounds.max_pinned_bytes - mine):
+            raise _too_many(nbytes, room, "your key")
+        for pins in await self._manager.pins([entry.key for entry in new]):
+            if pins.added and not pins.fit:
+                whose = f"all keys together ({pins.tier})"
+                raise _too_many(pins.added, pins.most - pins.pinned, whose)
 
     async def delete(self, caller: str, session: Session) -> int:
         """All of it, with what only it began with; returns how many snapshots that were.
@@ -278,6 +282,14 @@ class KeptSessions:
             yield
         finally:
             self._transfers -= 1
+
+
+def _too_many(nbytes: int, room: int, whose: str) -> InvalidRequest:
+    message = (
+        f"Pinning this takes {nbytes:,} bytes, and {max(room, 0):,} are left for the pins of "
+        f"{whose}; unpin something first."
+    )
+    return InvalidRequest(message, code="pin_limit_exceeded")
 
 
 def _of_id(entries: Sequence[Entry], id: str) -> Session | None:

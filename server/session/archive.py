@@ -24,6 +24,7 @@ from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
 from server.session.patience import Patience
+from server.session.pins import Pins
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,10 @@ class Archive:
         done, tell = _promise(bool)
         self._add(Change(lambda home: home.delete(keys), tell))
         return await self._writes.wait(done, self._patience_s) is True
+
+    async def pins(self, keys: Sequence[Key]) -> list[Pins]:
+        """Of every home that can be asked."""
+        return await self._asked(lambda home: home.pins(keys))
 
     async def written(self) -> None:
         """Everything handed over so far is done, as well as it can be."""

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from server.session.entry import Entry
 from server.session.keys import Key
+from server.session.pins import Pins
 
 
 class HomeError(Exception):
@@ -14,11 +15,15 @@ class HomeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a home holds now, and what it has given up since the start."""
+    """What a home holds now, and what it has given up since the start.
+
+    pinned: bytes of it; None where only others know.
+    """
 
     snapshots: int
     nbytes: int
     evicted: int
+    pinned: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,10 @@ class Home(Protocol):
 
     def pin(self, key: Key, pinned: bool) -> None:
         """A pinned one is neither evicted nor does it age."""
+        ...
+
+    def pins(self, keys: Sequence[Key]) -> Pins:
+        """What is pinned here, and what these would add, if they are here and not pinned yet."""
         ...
 
     def delete(self, keys: Iterable[Key]) -> None: ...

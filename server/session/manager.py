@@ -1,7 +1,6 @@
 """Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from server.session.flights import Flight, Flights
 from server.session.home import HomeError, News
 from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
+from server.session.pins import Pins
 from server.session.store import SnapshotStore
 
 
@@ -133,11 +133,10 @@ class SessionManager:
         self._lengths.note(owner, len(ids))
         self.keep(owner, key, snapshot, before[0] if before else None, plain=True)
 
-    @property
-    def pin_room(self) -> int:
-        """How many bytes more may be pinned in memory, half of which is for what is not."""
-        budget = self._store.budget
-        return budget // 2 - self._store.pinned_nbytes if budget else sys.maxsize
+    async def pins(self, keys: Sequence[Key]) -> list[Pins]:
+        """What is pinned by all callers, and what these would add, in every tier."""
+        far = await self._archive.pins(keys) if self._archive is not None else []
+        return [self._store.pins(keys), *far]
 
     async def entries(self, caller: str, *, every_home: bool = False) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.

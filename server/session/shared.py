@@ -4,6 +4,7 @@
     rwkv-server:1:entry:KEY                   what is known of it, as JSON
     rwkv-server:1:owner:OWNER                 the keys of an owner, by the time of use
     rwkv-server:1:pinned:OWNER                those that are pinned, likewise
+    rwkv-server:1:pins                        the bytes of every key that is pinned
     rwkv-server:1:texts:FINGERPRINT:OWNER     lengths of texts that are no conversation
     rwkv-server:1:changes                     what was deleted or unpinned (session/changes.py)
 
@@ -21,8 +22,10 @@ from server.session.changes import Changes
 from server.session.entry import Entry
 from server.session.home import Contents, HomeError, News
 from server.session.keys import Key
+from server.session.pins import Pins
 
 _PREFIX = "rwkv-server:1"
+_PINS = f"{_PREFIX}:pins"
 _TIMEOUT_S = 2.0
 _RETRY_S = 2.0  # after which a store that was away is asked again
 _DAY_S = 86400
@@ -101,11 +104,20 @@ class SharedHome:
         changed = json.dumps(_fields(entry) | {"pinned": pinned})
         yield ("SET", _name("entry", key), changed, "KEEPTTL", "XX")
         yield ("ZADD", pins, time.time(), key) if pinned else ("ZREM", pins, key)
+        yield ("HSET", _PINS, key, entry.nbytes) if pinned else ("HDEL", _PINS, key)
         for name in (_name("state", key), _name("entry", key)):
             keep = pinned or self._ttl is None
             yield ("PERSIST", name) if keep else ("EXPIRE", name, self._ttl)
         if not pinned:
             yield self._changes.tell("unpinned", [key])
+
+    def pins(self, keys: Sequence[Key]) -> Pins:
+        """Where the store has no `maxmemory`, nothing bounds them."""
+        with self._asking():
+            known, sizes = self._kept(keys), self._pipe([("HVALS", _PINS)])[0]
+            budget = self._redis.info("memory").get("maxmemory", 0)
+        added = sum(entry.nbytes for entry in known.values() if not entry.pinned)
+        return Pins(self.tier, sum(map(int, sizes)), added, int(budget))
 
     def delete(self, keys: Iterable[Key]) -> None:
         keys = list(keys)
@@ -119,6 +131,7 @@ class SharedHome:
             if key in known:
                 yield ("ZREM", _owner(known[key].owner), key)
                 yield ("ZREM", _pins(known[key].owner), key)
+            yield ("HDEL", _PINS, key)
             yield ("DEL", _name("state", key), _name("entry", key))
         yield self._changes.tell("gone", keys)
 

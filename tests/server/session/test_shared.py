@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from server.session import Archive, Home, Packing, SessionManager, SnapshotStore, owner_name
 from server.session.shared import SharedHome
@@ -122,6 +123,26 @@ async def test_what_is_pinned_is_listed_however_long_it_was_not_used(
         await sessions.kept()
         assert KEY in {entry.key for entry in await archive.entries(OWNER)}
         await archive.close()
+
+
+async def test_the_store_knows_what_all_servers_have_pinned(tmp_path: Path, port: int) -> None:
+    other = b"j" * 32
+    with redis_at(tmp_path, port), Redis(port=port) as redis:
+        redis.config_set("maxmemory", 2**24)
+        (one, first), (_, second) = sessions_at(port), sessions_at(port)
+        for key in (KEY, other):
+            one.keep(ANN, key, snapshot(1, 2), None)
+        await one.pin("ann", KEY, True)
+        (pins,) = await second.pins([KEY, other])
+        assert (pins.tier, pins.budget, pins.pinned) == ("shared", 2**24, pins.added)
+        assert pins.pinned > 0
+        await one.pin("ann", other, True)
+        await one.pin("ann", KEY, False)
+        await one.delete("ann", [other])
+        (pins,) = await second.pins([])
+        assert pins.pinned == 0
+        await first.close()
+        await second.close()
 
 
 async def test_a_lost_store_leaves_memory_and_is_found_again(

@@ -1,8 +1,13 @@
 """What is pinned stays, within bounds."""
 
+import re
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from tests.server.api.sessions.callers import Caller, callers
+
+BUDGET = 60 * 4096  # bytes: of some ten states
 
 
 def test_a_pinned_state_is_not_evicted(path: Path) -> None:
@@ -39,3 +44,26 @@ def test_a_pinned_session_is_pinned_where_it_comes_to(both: tuple[Caller, Caller
     ann.post(f"/v1/sessions/{ann.tree()['id']}/pin", json={})
     assert bob.bring(ann.export())["pinned"]
     assert bob.sessions()[0]["pinned"]
+
+
+def test_all_callers_together_leave_half_of_the_disk(path: Path, tmp_path: Path) -> None:
+    kept = {"sessions__archive": True, "sessions__data_dir": str(tmp_path)}
+    with callers(path, sessions__disk_bytes=BUDGET, **kept) as (ann, bob):
+        refused: dict[str, Any] = {}
+        for number, caller in zip(range(20), cycle((ann, bob)), strict=False):
+            caller.talk(f"Hello {number}")
+            newest = caller.sessions()[0]["id"]
+            answer = caller.http.post(f"/v1/sessions/{newest}/pin", json={})
+            if answer.status_code != 200:
+                refused = answer.json()["error"]
+                break
+        assert refused["code"] == "pin_limit_exceeded"
+        assert "all keys together (disk)" in refused["message"]
+        pinned = re.findall(r'pinned_bytes{tier="(\w+)"} (\S+)', ann.http.get("/metrics").text)
+        assert BUDGET // 4 < {tier: float(n) for tier, n in pinned}["disk"] <= BUDGET // 2
+        bob.talk("Something else")
+        ((_, counts),) = bob.app.keeping.archive.places
+        assert counts.errors == 0
+        store = bob.app.context.manager._store
+        store.delete([key for tier in store._tiers for key in tier])
+        assert bob.say("Something else")["read"] == 0  # found on the disk
