@@ -78,6 +78,7 @@ class App:
     async def running(self) -> AsyncIterator[None]:
         """The models answer within this block."""
         try:
+            self.context.manager.follow()
             await asyncio.to_thread(self.keeping.open)
             self.catalogue.start()
             self.context.batches.start()
@@ -187,13 +188,17 @@ def _reading(context: Context, store: SnapshotStore, archive: Archive) -> Readin
             EngineReading(id, engine.in_flight, engine.waiting, engine.slots, engine.slots_used)
             for id, engine in catalogue.engines.items()
         ],
-        [StoreReading("memory", len(store), store.nbytes, store.evicted), *_archives(archive)],
+        [_memory(store), *_archives(archive)],
         context.batches.counts(),
     )
+
+
+def _memory(store: SnapshotStore) -> StoreReading:
+    return StoreReading("memory", len(store), store.nbytes, store.evicted, store.pinned_nbytes)
 
 
 def _archives(archive: Archive) -> Iterator[StoreReading]:
     for home, counts in archive.places:
         held = home.contents()
         done = ArchiveReading(counts.writes, counts.reads, counts.errors, archive.dropped)
-        yield StoreReading(home.tier, held.snapshots, held.nbytes, held.evicted, done)
+        yield StoreReading(home.tier, held.snapshots, held.nbytes, held.evicted, held.pinned, done)

@@ -37,6 +37,13 @@ class ModelUnavailable(Overloaded):
         super().__init__(message, retry_after_s=retry_after_s, code="model_unavailable")
 
 
+class ArchiveUnavailable(Overloaded):
+    """A place where states are kept cannot be asked now, and this would be wrong without it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=5, code="archive_unavailable")
+
+
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
 

@@ -65,12 +65,16 @@ class ArchiveReading:
 
 @dataclass(frozen=True, slots=True)
 class StoreReading:
-    """The snapshots kept in one tier; archive: where it outlives the process."""
+    """The snapshots kept in one tier; archive: where it outlives the process.
+
+    pinned: bytes of them; None where only others know.
+    """
 
     tier: str
     snapshots: int
     nbytes: int
     evicted: int
+    pinned: int | None
     archive: ArchiveReading | None = None
 
 
@@ -275,6 +279,8 @@ class _Gauges(Collector):
         nbytes = [(store.tier, store.nbytes) for store in stores]
         yield _gauge("snapshots", "Kept snapshots", "tier", kept)
         yield _gauge("snapshot_bytes", "Bytes of kept snapshots", "tier", nbytes)
+        pinned = [(store.tier, store.pinned) for store in stores if store.pinned is not None]
+        yield _gauge("pinned_bytes", "Bytes of snapshots that are pinned", "tier", pinned)
         evicted = [(store.tier, store.evicted) for store in stores]
         yield _count("snapshot_evictions", "Snapshots given up for room", evicted)
         yield from _archives([(s.tier, s.archive) for s in stores if s.archive is not None])

@@ -17,6 +17,7 @@ from server.api.dialects import anthropic_error, speaks_anthropic
 from server.api.faults import invalid_request
 from server.errors import (
     AnswerFailed,
+    ArchiveUnavailable,
     InvalidRequest,
     ModelUnavailable,
     NotFound,
@@ -70,6 +71,7 @@ _STATUS = {
     NotFound: 404,
     Stopping: 503,
     ModelUnavailable: 503,
+    ArchiveUnavailable: 503,
     Overloaded: 429,
     TimeUp: 503,
 }

@@ -16,8 +16,8 @@ from server.chat.told import (
     load_told,
 )
 from server.engine.snapshot import Snapshot
-from server.errors import InvalidRequest, NotFound, busy
-from server.session import PATH_STEP, Entry, Key, SessionManager
+from server.errors import ArchiveUnavailable, InvalidRequest, NotFound, busy
+from server.session import PATH_STEP, Entry, HomeError, Key, SessionManager
 from server.session.transfer import About, Reader, TransferError, write
 from server.session.tree import Session, SessionTurn, sessions_of, with_beginnings
 
@@ -49,22 +49,42 @@ class KeptSessions:
     def __init__(self, manager: SessionManager, catalogue: Catalogue, bounds: Bounds) -> None:
         self._manager, self._catalogue, self.bounds = manager, catalogue, bounds
         self._transfers = 0
+        self._pinning = asyncio.Lock()
 
     async def all(self, caller: str) -> list[Session]:
         """The most recently used first."""
         return sessions_of(await self._manager.entries(caller))
 
     async def find(self, caller: str, id: str) -> Session:
-        """Raises NotFound, also for what is another caller's."""
-        for session in await self.all(caller):
-            if session.id == id:
-                return session
+        """Raises NotFound, also for what is another caller's, and ArchiveUnavailable if it may
+        be where nobody can look now."""
+        session = _of_id(await self._manager.entries(caller), id)
+        if session is None:
+            with _everywhere("looked for"):
+                session = _of_id(await self._manager.entries(caller, every_home=True), id)
+        if session is not None:
+            return session
         raise NotFound(f"There is no session {id[:60]!r}.", code="session_not_found")
 
     def model(self, fingerprint: str) -> ServedModel | None:
         """The one that a session belongs to, where it is still served."""
         models = (offer.model for offer in self._catalogue.offers)
         return next((model for model in models if model.fingerprint == fingerprint), None)
+
+    def served(self, session: Session) -> ServedModel:
+        """Its model. Raises InvalidRequest where that is not served any more."""
+        model = self.model(session.fingerprint)
+        if model is None:
+            message = (
+                f"The session was made by a model ({session.fingerprint}) that is not served here "
+                f"now, and only states of {self._served_names} can be gone on from."
+            )
+            raise InvalidRequest(message, code="model_mismatch")
+        return model
+
+    @property
+    def _served_names(self) -> str:
+        return ", ".join(f"{o.id!r} ({o.model.fingerprint})" for o in self._catalogue.offers)
 
     def turn(self, session: Session, wanted: int | str | None) -> SessionTurn:
         """By its id, or by its number on the branch that was used last; None is the end of that.
@@ -102,34 +122,44 @@ class KeptSessions:
         if not states:
             message = "There is no state at the end of this turn that could be pinned."
             raise InvalidRequest(message, param="turn", code="turn_not_kept")
-        new = [entry for entry in states if not entry.pinned]
-        if pinned:
-            await self._check_pins(caller, sum(entry.nbytes for entry in new))
-        for entry in states:
-            await self._manager.pin(caller, entry.key, pinned)
+        async with self._pinning:
+            if pinned:
+                await self._check_pins(caller, [entry for entry in states if not entry.pinned])
+            for entry in states:
+                await self._manager.pin(caller, entry.key, pinned)
 
-    async def _check_pins(self, caller: str, nbytes: int) -> None:
-        """Nobody pins so much that others, or their own conversations, find no room."""
+    async def _check_pins(self, caller: str, new: Sequence[Entry]) -> None:
+        """Nobody pins so much that others, or their own conversations, find no room.
+
+        Neither do all callers together, in any tier.
+        """
+        nbytes = sum(entry.nbytes for entry in new)
         mine = sum(e.nbytes for e in await self._manager.entries(caller) if e.pinned)
-        room = min(self.bounds.max_pinned_bytes - mine, self._manager.pin_room)
-        if nbytes > room:
-            message = (
-                f"Pinning this takes {nbytes:,} bytes, and {max(room, 0):,} are left for it; "
-                "unpin something first."
-            )
-            raise InvalidRequest(message, code="pin_limit_exceeded")
+        if nbytes > (room := self.bounds.max_pinned_bytes - mine):
+            raise _too_many(nbytes, room, "your key")
+        for pins in await self._manager.pins([entry.key for entry in new]):
+            if pins.added and not pins.fit:
+                whose = f"all keys together ({pins.tier})"
+                raise _too_many(pins.added, pins.most - pins.pinned, whose)
 
     async def delete(self, caller: str, session: Session) -> int:
-        """All of it, with what only it began with; returns how many snapshots that were."""
+        """All of it, with what only it began with; returns how many snapshots that were.
+
+        Raises ArchiveUnavailable.
+        """
         return await self._forget(caller, session.entries)
 
     async def rewind(self, caller: str, session: Session, turn: SessionTurn) -> int:
-        """Forget what goes on from a turn; returns how many snapshots that were."""
+        """Forget what goes on from a turn; returns how many snapshots that were.
+
+        Raises ArchiveUnavailable.
+        """
         return await self._forget(caller, session.behind(turn))
 
     async def _forget(self, caller: str, entries: Sequence[Entry]) -> int:
-        every = await self._manager.entries(caller)
-        return len(await self._manager.delete(caller, with_beginnings(entries, every)))
+        with _everywhere("deleted"):
+            every = await self._manager.entries(caller, every_home=True)
+            return len(await self._manager.delete(caller, with_beginnings(entries, every)))
 
     async def export(
         self, caller: str, session: Session, turn: SessionTurn, *, tree: bool
@@ -195,10 +225,10 @@ class KeptSessions:
         model = self.model(about.fingerprint)
         if model is not None:
             return model
-        served = ", ".join(f"{o.id!r} ({o.model.fingerprint})" for o in self._catalogue.offers)
         message = (
             f"The session was made by the model {about.model[:100]!r} "
-            f"({about.fingerprint[:300]}), and only states of {served} can be gone on from here."
+            f"({about.fingerprint[:300]}), and only states of {self._served_names} can be gone on "
+            "from here."
         )
         raise InvalidRequest(message, code="model_mismatch")
 
@@ -252,6 +282,28 @@ class KeptSessions:
             yield
         finally:
             self._transfers -= 1
+
+
+def _too_many(nbytes: int, room: int, whose: str) -> InvalidRequest:
+    message = (
+        f"Pinning this takes {nbytes:,} bytes, and {max(room, 0):,} are left for the pins of "
+        f"{whose}; unpin something first."
+    )
+    return InvalidRequest(message, code="pin_limit_exceeded")
+
+
+def _of_id(entries: Sequence[Entry], id: str) -> Session | None:
+    return next((one for one in sessions_of(entries) if one.id == id), None)
+
+
+@contextmanager
+def _everywhere(done: str) -> Iterator[None]:
+    """Raises ArchiveUnavailable where not every home can be asked."""
+    try:
+        yield
+    except HomeError as error:
+        message = f"The session cannot be {done} everywhere now, as {error}; try again later."
+        raise ArchiveUnavailable(message) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -18,11 +19,12 @@ from typing import TypeVar, cast
 
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
-from server.session.home import Home, HomeError
+from server.session.home import Home, HomeError, News, Watched
 from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
 from server.session.patience import Patience
+from server.session.pins import Pins
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ class _Place:
 class Archive:
     """All homes, the nearest first, between open() and close(); at other times it holds nothing.
 
-    homes: opens them. outbox_bytes: of snapshots that wait to be written.
+    homes: opens them. outbox_bytes: of snapshots that wait to be written. hear: is told, in the
+    writer thread, what other servers have deleted or unpinned, once it is done here too.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Archive:
         self._places: list[_Place] = []
         self._outbox = Outbox(0)
         self._writes, self._reads = Patience("write"), Patience("read")
+        self.hear: Callable[[News], object] = lambda news: None
 
     @property
     def places(self) -> Sequence[tuple[Home, Counts]]:
@@ -110,16 +114,24 @@ class Archive:
     def pin(self, key: Key, pinned: bool) -> None:
         self._add(Change(lambda home: home.pin(key, pinned)))
 
-    def delete(self, keys: Sequence[Key]) -> None:
-        self._add(Change(lambda home: home.delete(keys)))
+    async def delete(self, keys: Sequence[Key]) -> bool:
+        """False where a home could not, or takes too long."""
+        if not self._places:
+            return True
+        done, tell = _promise(bool)
+        self._add(Change(lambda home: home.delete(keys), tell))
+        return await self._writes.wait(done, self._patience_s) is True
+
+    async def pins(self, keys: Sequence[Key]) -> list[Pins]:
+        """Of every home that can be asked."""
+        return await self._asked(lambda home: home.pins(keys))
 
     async def written(self) -> None:
         """Everything handed over so far is done, as well as it can be."""
         if not self._places:
             return
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._add(Mark(partial(loop.call_soon_threadsafe, _resolve, done)))
+        done, tell = _promise(bool)
+        self._add(Mark(partial(tell, True)))
         await self._writes.wait(done, self._patience_s)
 
     async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
@@ -131,9 +143,20 @@ class Archive:
         found = await self._asked(lambda home: home.lengths(fingerprint, owner))
         return sorted({length for lengths in found for length in lengths})
 
-    async def entries(self, owner: str) -> list[Entry]:
-        """An owner's of all homes; one that is in several is listed for each."""
-        return [e for found in await self._asked(lambda home: home.entries(owner)) for e in found]
+    async def caught_up(self) -> None:
+        """What other servers have done so far is done here as well."""
+        if any(isinstance(place.home, Watched) for place in self._places):
+            await self.written()
+
+    async def entries(self, owner: str, *, every_home: bool = False) -> list[Entry]:
+        """An owner's of all homes; one that is in several is listed for each.
+
+        every_home: raises HomeError where one cannot be asked, instead of doing without it.
+        """
+        found = await self._asked(lambda home: home.entries(owner))
+        if every_home and len(found) < len(self._places):
+            raise HomeError("an archive does not answer")
+        return [entry for entries in found for entry in entries]
 
     def _add(self, command: Command) -> None:
         if self._places:
@@ -190,14 +213,24 @@ class Archive:
         stopped = False
         while not stopped:
             batch = self._outbox.take(_BATCH, _TIDY_S)
+            self._follow()
             for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
                 if whole:
                     stopped |= self._together(list(run))
                 else:
                     for command in run:
-                        self._change(cast(Change, command).do)
+                        change = cast(Change, command)
+                        _tell(change.done, self._change(change.do))
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
+
+    def _follow(self) -> None:
+        """Do here what other servers have done."""
+        for place in self._places:
+            if isinstance(place.home, Watched) and (news := _news(place.home)):
+                for other in self._places:
+                    self._done(other, lambda home, news=news: _apply(news, home))  # type: ignore[misc]
+                self.hear(news)
 
     def _together(self, run: Sequence[Command]) -> bool:
         """Writes what was put at once, so that it is synced at once; True if it is to stop."""
@@ -207,7 +240,7 @@ class Archive:
             self._change(lambda home: home.touch(touched))
         for command in run:
             if isinstance(command, Mark):
-                _reach(command)
+                _tell(command.reached)
         return any(isinstance(command, Stop) for command in run)
 
     def _write(self, puts: Sequence[Put]) -> None:
@@ -222,9 +255,10 @@ class Archive:
                 place.counts.writes += len(written)
                 self._works(place)
 
-    def _change(self, do: Callable[[Home], None]) -> None:
-        for place in self._places:
-            self._done(place, do)
+    def _change(self, do: Callable[[Home], None]) -> bool:
+        """True if every home could."""
+        done = [self._done(place, do) for place in self._places]
+        return all(done)
 
     def _done(self, place: _Place, do: Callable[[Home], None]) -> bool:
         try:
@@ -253,13 +287,37 @@ class Archive:
             log.info("the %s archive works again", place.home.tier)
 
 
-def _reach(mark: Mark) -> None:
+def _news(home: Watched) -> News:
+    with suppress(HomeError):  # which is told of when something is written
+        return home.news()
+    return News()
+
+
+def _apply(news: News, home: Home) -> None:
+    if isinstance(home, Watched):
+        return
+    home.delete(news.gone)
+    for key in news.unpinned:
+        home.pin(key, False)
+
+
+def _promise(kind: type[T]) -> tuple["asyncio.Future[T]", Callable[[T], object]]:
+    """A future, and what any thread calls with its result."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def resolve(result: T) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def tell(result: T) -> None:
+        loop.call_soon_threadsafe(partial(resolve, result))
+
+    return future, tell
+
+
+def _tell(listener: Callable[..., object], *result: object) -> None:
     try:
-        mark.reached()
+        listener(*result)
     except RuntimeError:  # the loop that waited is closed
         log.debug("nobody waits for what was written")
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

@@ -21,6 +21,7 @@ from server.session.entry import Entry
 from server.session.home import Contents, HomeError
 from server.session.index import Index
 from server.session.keys import Key
+from server.session.pins import Pins
 
 _STATE, _PIN = ".state", ".pin"
 _SWEEP_S = 60.0
@@ -54,7 +55,7 @@ class DiskHome:
         self._folder, self._budget, self._days = folder, budget_bytes, days
         self._interval = sync_interval_s
         self._describe = describe
-        self._evicted = 0
+        self._evicted = self._pinned = 0
         self._swept = self._synced = time.monotonic()
         self._unsynced: set[Path] = set()
         self._writers = ThreadPoolExecutor(_WRITERS, "archive-write")
@@ -146,6 +147,11 @@ class DiskHome:
                 mark.unlink(missing_ok=True)
             _sync_folder(mark.parent)
         self._index.pin(key, pinned)
+        self._pinned = self._index.pinned_nbytes()
+
+    def pins(self, keys: Sequence[Key]) -> Pins:
+        added = self._index.unpinned_nbytes(keys)
+        return Pins(self.tier, self._index.pinned_nbytes(), added, self._budget)
 
     def delete(self, keys: Iterable[Key]) -> None:
         sizes = self._index.sizes(list(keys))
@@ -154,6 +160,7 @@ class DiskHome:
                 self._path(key).unlink(missing_ok=True)
                 self._path(key).with_suffix(_PIN).unlink(missing_ok=True)
         self._index.delete(sizes)
+        self._pinned = self._index.pinned_nbytes()
         self._nbytes -= sum(sizes.values())
         self._count -= len(sizes)
 
@@ -165,7 +172,7 @@ class DiskHome:
             self._sweep()
 
     def contents(self) -> Contents:
-        return Contents(self._count, self._nbytes, self._evicted)
+        return Contents(self._count, self._nbytes, self._evicted, self._pinned)
 
     def close(self) -> None:
         try:
@@ -242,6 +249,7 @@ class DiskHome:
         self._index.round_up(self._block)  # sizes of an index that did not count whole blocks
         sizes = self._index.all_sizes()
         self._count, self._nbytes = len(sizes), sum(sizes.values())
+        self._pinned = self._index.pinned_nbytes()
 
     def _described(self, key: Key, file: os.DirEntry[str]) -> Entry:
         status = file.stat()

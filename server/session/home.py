@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from server.session.entry import Entry
 from server.session.keys import Key
+from server.session.pins import Pins
 
 
 class HomeError(Exception):
@@ -14,11 +15,35 @@ class HomeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a home holds now, and what it has given up since the start."""
+    """What a home holds now, and what it has given up since the start.
+
+    pinned: bytes of it; None where only others know.
+    """
 
     snapshots: int
     nbytes: int
     evicted: int
+    pinned: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What another server has done in a home: snapshots it deleted, and pins it took back."""
+
+    gone: tuple[Key, ...] = ()
+    unpinned: tuple[Key, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.unpinned)
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A home that other servers change as well."""
+
+    def news(self) -> News:
+        """Since it was last asked; blocks. Raises HomeError."""
+        ...
 
 
 class Home(Protocol):
@@ -50,6 +75,10 @@ class Home(Protocol):
 
     def pin(self, key: Key, pinned: bool) -> None:
         """A pinned one is neither evicted nor does it age."""
+        ...
+
+    def pins(self, keys: Sequence[Key]) -> Pins:
+        """What is pinned here, and what these would add, if they are here and not pinned yet."""
         ...
 
     def delete(self, keys: Iterable[Key]) -> None: ...

@@ -28,6 +28,7 @@ CREATE INDEX texts ON entries (fingerprint, owner, tokens) WHERE plain;
 CREATE INDEX parents ON entries (parent);
 CREATE INDEX cheapest ON entries (inner_ DESC, used) WHERE NOT pinned;
 """
+_PINS = "CREATE INDEX IF NOT EXISTS pins ON entries (nbytes) WHERE pinned"
 _PUT = f"""
 INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
@@ -57,6 +58,8 @@ class Index:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
             self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
+        with self._changing() as connection:  # an index of an earlier release has none
+            connection.execute(_PINS)
 
     def put(self, entries: Iterable[Entry]) -> None:
         with self._changing() as connection:
@@ -98,6 +101,15 @@ class Index:
         return [
             k for (k,) in self._rows("SELECT key FROM entries WHERE NOT pinned AND used < ?", than)
         ]
+
+    def pinned_nbytes(self) -> int:
+        ((nbytes,),) = self._rows("SELECT ifnull(sum(nbytes), 0) FROM entries WHERE pinned")
+        return int(nbytes)
+
+    def unpinned_nbytes(self, keys: Sequence[Key]) -> int:
+        """Of these keys."""
+        query = "SELECT nbytes FROM entries WHERE NOT pinned AND key = ?"
+        return sum(row[0] for key in keys for row in self._rows(query, key))
 
     def sizes(self, keys: Sequence[Key]) -> dict[Key, int]:
         query = "SELECT nbytes FROM entries WHERE key = ?"

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
 Key = bytes
+KEY_BYTES = 32
 
 
 def conversation_key(fingerprint: str, caller: str) -> Key:
@@ -35,7 +36,7 @@ def id_keys(owner: tuple[str, str], ids: Sequence[int], lengths: Iterable[int]) 
     owner: the fingerprint and the caller, as for a conversation.
     """
     root = _digest(b"ids", *(part.encode() for part in owner))
-    digest = hashlib.blake2b(root, digest_size=32)
+    digest = hashlib.blake2b(root, digest_size=KEY_BYTES)
     done = 0
     for length in lengths:
         digest.update(array("I", ids[done:length]).tobytes())
@@ -44,7 +45,7 @@ def id_keys(owner: tuple[str, str], ids: Sequence[int], lengths: Iterable[int]) 
 
 
 def _digest(*parts: bytes) -> Key:
-    digest = hashlib.blake2b(digest_size=32)
+    digest = hashlib.blake2b(digest_size=KEY_BYTES)
     for part in parts:  # lengths keep ("ab", "c") and ("a", "bc") apart
         digest.update(len(part).to_bytes(8, "little"))
         digest.update(part)

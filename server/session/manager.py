@@ -1,16 +1,20 @@
 """Finds the longest known prefix of a conversation, or of a text, and keeps new ones."""
 
-import sys
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 
 from server.engine.snapshot import Snapshot
 from server.session.archive import Archive
 from server.session.entry import Entry, Owner, owner_name
 from server.session.flights import Flight, Flights
+from server.session.home import HomeError, News
 from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
+from server.session.pins import Pins
 from server.session.store import SnapshotStore
 
 
@@ -37,6 +41,21 @@ class SessionManager:
         self._archive = archive
         self._lengths = KnownLengths()
         self._flights = Flights()
+
+    def follow(self) -> None:
+        """From now on forget what other servers delete in a shared store, and unpin likewise."""
+        if self._archive is not None:
+            self._archive.hear = partial(self._told, asyncio.get_running_loop())
+
+    def _told(self, loop: asyncio.AbstractEventLoop, news: News) -> None:
+        """Called in the writer thread."""
+        with suppress(RuntimeError):  # the loop is closed, and memory goes with it
+            loop.call_soon_threadsafe(self._hear, news)
+
+    def _hear(self, news: News) -> None:
+        self._store.delete(news.gone)
+        for key in news.unpinned:
+            self._store.pin(key, False)
 
     def recall(self, keys: Sequence[Key | None]) -> Resumption:
         """The longest prefix in memory; keys name the prompt up to the end of each segment."""
@@ -114,21 +133,27 @@ class SessionManager:
         self._lengths.note(owner, len(ids))
         self.keep(owner, key, snapshot, before[0] if before else None, plain=True)
 
-    @property
-    def pin_room(self) -> int:
-        """How many bytes more may be pinned in memory, half of which is for what is not."""
-        budget = self._store.budget
-        return budget // 2 - self._store.pinned_nbytes if budget else sys.maxsize
+    async def pins(self, keys: Sequence[Key]) -> list[Pins]:
+        """What is pinned by all callers, and what these would add, in every tier."""
+        far = await self._archive.pins(keys) if self._archive is not None else []
+        return [self._store.pins(keys), *far]
 
-    async def entries(self, caller: str) -> list[Entry]:
+    async def entries(self, caller: str, *, every_home: bool = False) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.
 
-        The tier is the nearest that has it. Reads the indexes of all tiers.
+        The tier is the nearest that has it; it is pinned where it is in any, and used when it was
+        in any. Reads the indexes of all tiers. every_home: see Archive.entries.
         """
         owner = owner_name(caller)
-        far = await self._archive.entries(owner) if self._archive is not None else []
-        every = {entry.key: entry for entry in reversed(far)}
-        every |= {entry.key: entry for entry in self._store.entries(owner)}
+        far: list[Entry] = []
+        if self._archive is not None:
+            await self._archive.caught_up()
+            far = await self._archive.entries(owner, every_home=every_home)
+        every: dict[Key, Entry] = {}
+        for entry in (*self._store.entries(owner), *far):  # the nearest first
+            near = every.setdefault(entry.key, entry)
+            used, pinned = max(near.used, entry.used), near.pinned or entry.pinned
+            every[entry.key] = replace(near, used=used, pinned=pinned)
         return sorted(every.values(), key=lambda entry: -entry.used)
 
     async def load(self, caller: str, key: Key) -> tuple[Entry, Snapshot] | None:
@@ -150,13 +175,15 @@ class SessionManager:
         return True
 
     async def delete(self, caller: str, keys: Iterable[Key]) -> list[Key]:
-        """Forget those of the keys that are the caller's, in every tier; returns them."""
-        known = {entry.key for entry in await self.entries(caller)}
+        """Forget those of the keys that are the caller's, in every tier; returns them.
+
+        Raises HomeError where that cannot be done in a tier now.
+        """
+        known = {entry.key for entry in await self.entries(caller, every_home=True)}
         mine = [key for key in keys if key in known]
         self._store.delete(mine)
-        if self._archive is not None and mine:
-            self._archive.delete(mine)
-            await self._archive.written()
+        if self._archive is not None and mine and not await self._archive.delete(mine):
+            raise HomeError("an archive cannot delete now")
         return mine
 
     async def _fetched(self, keys: Sequence[Key | None]) -> Resumption:

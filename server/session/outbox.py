@@ -26,9 +26,10 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Anything else that is done to every home."""
+    """Anything else that is done to every home; done: is told whether all of them could."""
 
     do: Callable[[Home], None]
+    done: Callable[[bool], object] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,23 +3,29 @@
     rwkv-server:1:state:KEY                   a snapshot, with its time to live
     rwkv-server:1:entry:KEY                   what is known of it, as JSON
     rwkv-server:1:owner:OWNER                 the keys of an owner, by the time of use
+    rwkv-server:1:pinned:OWNER                those that are pinned, likewise
+    rwkv-server:1:pins                        the bytes of every key that is pinned
     rwkv-server:1:texts:FINGERPRINT:OWNER     lengths of texts that are no conversation
+    rwkv-server:1:changes                     what was deleted or unpinned (session/changes.py)
 
 How much it holds and what goes first is the store's own policy (`maxmemory`).
 """
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from server.session.changes import Changes
 from server.session.entry import Entry
-from server.session.home import Contents, HomeError
+from server.session.home import Contents, HomeError, News
 from server.session.keys import Key
+from server.session.pins import Pins
 
 _PREFIX = "rwkv-server:1"
+_PINS = f"{_PREFIX}:pins"
 _TIMEOUT_S = 2.0
 _RETRY_S = 2.0  # after which a store that was away is asked again
 _DAY_S = 86400
@@ -49,6 +55,7 @@ class SharedHome:
             raise HomeError("sessions.store_url is no address of a Valkey or Redis") from error
         self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
         self._ttl = int(days * _DAY_S) or None
+        self._changes = Changes(self._redis, f"{_PREFIX}:changes", self._ttl)
         self._away_until = 0.0
         self._written = self._nbytes = 0
 
@@ -76,11 +83,10 @@ class SharedHome:
 
     def entries(self, owner: str) -> list[Entry]:
         with self._asking():
-            keys: Any = self._redis.zrevrange(_owner(owner), 0, -1, withscores=True)
-            asked = [("GET", _name("entry", key)) for key, _ in keys]
-            kept = self._pipe([*asked, *(("EXISTS", _name("state", key)) for key, _ in keys)])
-        found = zip(keys, kept[: len(keys)], kept[len(keys) :], strict=True)
-        return [_entry(text, used) for (_, used), text, exists in found if text and exists]
+            used = self._used_at(_pins(owner)) | self._used_at(_owner(owner))
+            known = self._kept(list(used))
+        there = [replace(entry, used=used[key]) for key, entry in known.items()]
+        return sorted(there, key=lambda entry: -entry.used)
 
     def touch(self, keys: Iterable[Key]) -> None:
         with self._asking():
@@ -90,22 +96,53 @@ class SharedHome:
     def pin(self, key: Key, pinned: bool) -> None:
         with self._asking():
             entry = self._known(key)
-            if entry is None:
-                return
-            changed = json.dumps(_fields(entry) | {"pinned": pinned})
-            self._redis.set(_name("entry", key), changed, keepttl=True)
-            for name in (_name("state", key), _name("entry", key)):
-                if pinned or self._ttl is None:
-                    self._redis.persist(name)
-                else:
-                    self._redis.expire(name, self._ttl)
+            if entry is not None:
+                self._pipe(self._pinning(entry, pinned))
+
+    def _pinning(self, entry: Entry, pinned: bool) -> Iterator[tuple[Any, ...]]:
+        key, pins = entry.key, _pins(entry.owner)
+        changed = json.dumps(_fields(entry) | {"pinned": pinned})
+        yield ("SET", _name("entry", key), changed, "KEEPTTL", "XX")
+        yield ("ZADD", pins, time.time(), key) if pinned else ("ZREM", pins, key)
+        yield ("HSET", _PINS, key, entry.nbytes) if pinned else ("HDEL", _PINS, key)
+        for name in (_name("state", key), _name("entry", key)):
+            keep = pinned or self._ttl is None
+            yield ("PERSIST", name) if keep else ("EXPIRE", name, self._ttl)
+        if not pinned:
+            yield self._changes.tell("unpinned", [key])
+
+    def pins(self, keys: Sequence[Key]) -> Pins:
+        """Where the store has no `maxmemory`, nothing bounds them."""
+        with self._asking():
+            known, sizes = self._kept(keys), self._pipe([("HVALS", _PINS)])[0]
+            budget = self._redis.info("memory").get("maxmemory", 0)
+        added = sum(entry.nbytes for entry in known.values() if not entry.pinned)
+        return Pins(self.tier, sum(map(int, sizes)), added, int(budget))
 
     def delete(self, keys: Iterable[Key]) -> None:
+        keys = list(keys)
         with self._asking():
-            for key in keys:
-                if (entry := self._known(key)) is not None:
-                    self._redis.zrem(_owner(entry.owner), key)
-                self._redis.delete(_name("state", key), _name("entry", key))
+            self._pipe(self._deleting(keys, self._kept(keys)))
+
+    def _deleting(
+        self, keys: Sequence[Key], known: Mapping[Key, Entry]
+    ) -> Iterator[tuple[Any, ...]]:
+        for key in keys:
+            if key in known:
+                yield ("ZREM", _owner(known[key].owner), key)
+                yield ("ZREM", _pins(known[key].owner), key)
+            yield ("HDEL", _PINS, key)
+            yield ("DEL", _name("state", key), _name("entry", key))
+        yield self._changes.tell("gone", keys)
+
+    def news(self) -> News:
+        """A key that somebody has kept again is not gone, nor unpinned if it is pinned again."""
+        with self._asking():
+            told = self._changes.since()
+            known = self._kept([change.key for change in told])
+        gone = {c.key for c in told if c.what == "gone" and c.key not in known}
+        unpinned = {c.key for c in told if c.what == "unpinned" and c.key in known}
+        return News(tuple(gone), tuple(key for key in unpinned if not known[key].pinned))
 
     def tidy(self) -> None:
         """The store looks after itself."""
@@ -136,10 +173,22 @@ class SharedHome:
         entry = self._known(key)
         if entry is None:
             return
-        self._redis.zadd(_owner(entry.owner), {key: time.time()})
+        for name in (_owner(entry.owner), *([_pins(entry.owner)] if entry.pinned else [])):
+            self._redis.zadd(name, {key: time.time()})
         if self._ttl and not entry.pinned:
             self._redis.expire(_name("state", key), self._ttl)
             self._redis.expire(_name("entry", key), self._ttl)
+
+    def _used_at(self, name: str) -> dict[Key, float]:
+        found: Any = self._redis.zrange(name, 0, -1, withscores=True)
+        return dict(map(tuple, found))
+
+    def _kept(self, keys: Sequence[Key]) -> dict[Key, Entry]:
+        """Those that are here, in one exchange."""
+        asked = [("GET", _name("entry", key)) for key in keys]
+        found = self._pipe([*asked, *(("EXISTS", _name("state", key)) for key in keys)])
+        both = zip(keys, found[: len(keys)], found[len(keys) :], strict=True)
+        return {key: _entry(text, 0.0) for key, text, exists in both if text and exists}
 
     def _known(self, key: Key) -> Entry | None:
         text: Any = self._redis.get(_name("entry", key))
@@ -170,6 +219,10 @@ def _name(kind: str, key: Key) -> str:
 
 def _owner(owner: str) -> str:
     return f"{_PREFIX}:owner:{owner}"
+
+
+def _pins(owner: str) -> str:
+    return f"{_PREFIX}:pinned:{owner}"
 
 
 def _texts(fingerprint: str, owner: str) -> str:

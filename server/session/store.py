@@ -9,6 +9,7 @@ from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
 from server.session.keys import Key
 from server.session.ledger import Ledger
+from server.session.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,11 @@ class SnapshotStore:
         """Of all owners' pinned snapshots, as if no ids were shared."""
         return sum(kept.entry.nbytes for kept in self._pinned.values())
 
-    @property
-    def budget(self) -> int:
-        return self._budget
+    def pins(self, keys: Iterable[Key]) -> Pins:
+        """What is pinned here, and what these would add, if they are here and not pinned yet."""
+        here = (tier.get(key) for key in keys for tier in (self._newest, self._inner))
+        added = sum(kept.entry.nbytes for kept in here if kept is not None)
+        return Pins("memory", self.pinned_nbytes, added, self._budget)
 
     def put(self, entry: Entry, snapshot: Snapshot) -> bool:
         """Keep a snapshot; False if there was no room for it, or none but an inner one's."""

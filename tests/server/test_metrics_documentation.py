@@ -32,7 +32,7 @@ def families() -> dict[str, Any]:
     metrics.read = lambda: Reading(
         [ModelReading("m", "7", "float32")],
         [EngineReading("m", 1, 1, 1, 1)],
-        [StoreReading("disk", 1, 1, 1, ArchiveReading(1, 1, 1, 1))],
+        [StoreReading("disk", 1, 1, 1, 1, ArchiveReading(1, 1, 1, 1))],
         {"in_progress": 1},
     )
     metrics.request("/", 200, 1.0)

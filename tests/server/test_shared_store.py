@@ -1,19 +1,19 @@
-"""Two real servers on one Redis: when one is killed, the other goes on with its conversation."""
+"""Two real servers on one Redis take turns in one conversation, until one of them is killed."""
 
 import os
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 from openai import OpenAI
 
-from tests.server.session.test_shared import port, redis_at
+from tests.server.redis import free_port, redis_at
 from tests.server.test_kills import Answer, Talk, told
 from tests.serving import process
 
-__all__ = ["port"]
 
-
-def test_another_server_goes_on_where_a_killed_one_was(tmp_path: Path, port: int) -> None:
+def test_servers_take_turns_and_one_goes_on_where_a_killed_one_was(tmp_path: Path) -> None:
+    port = free_port()
     shared = {"RWKV_SERVER_SESSIONS__STORE_URL": f"redis://127.0.0.1:{port}/0"}
     answers: list[Answer] = []
     with (
@@ -23,8 +23,9 @@ def test_another_server_goes_on_where_a_killed_one_was(tmp_path: Path, port: int
         OpenAI(base_url=f"{one}/v1", api_key="none", max_retries=0, timeout=60) as here,
         OpenAI(base_url=f"{two}/v1", api_key="none", max_retries=0, timeout=60) as there,
     ):
-        for turn in range(2):
-            answers.append(Talk(here).ask(told(answers, turn)))
+        for turn, client in enumerate((here, there, here)):
+            answers.append(Talk(client).ask(told(answers, turn)))
         os.kill(first.pid, signal.SIGKILL)
-        answers.append(Talk(there).ask(told(answers, 2)))
-    assert answers[2].cached >= answers[1].prompt > answers[1].cached > 0
+        answers.append(Talk(there).ask(told(answers, 3)))
+    for before, after in pairwise(answers):
+        assert after.prompt > after.cached >= before.prompt

@@ -48,7 +48,9 @@ def serving(settings: Settings) -> Iterator[tuple[str, App]]:
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        yield server.url, app
-        server.should_exit = True
-        thread.join(timeout=30)
+        try:
+            yield server.url, app
+        finally:  # a thread that is left would keep all tests from ending
+            server.should_exit = True
+            thread.join(timeout=30)
         assert not thread.is_alive()

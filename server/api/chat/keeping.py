@@ -9,6 +9,7 @@ from server.api.chat.request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
 from server.api.stored.documents import kept_answer
+from server.chat.served import ServedModel
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, Message, TurnEvent
@@ -24,11 +25,11 @@ class Past:
     messages: tuple[Message, ...]
 
 
-async def read_past(body: ChatCompletionRequest, stored: Stored) -> Past:
-    """Raises NotFound, and InvalidRequest for two pasts."""
+async def read_past(body: ChatCompletionRequest, stored: Stored, model: ServedModel) -> Past:
+    """Raises NotFound, and InvalidRequest for two pasts, or another model's."""
     earlier = Earlier(body.previous_response_id, body.conversation)
     reader = ItemReader()
-    await read_history(stored, earlier, reader)
+    await read_history(stored, earlier, reader, model)
     return Past(stored, earlier, tuple(reader.messages))
 
 

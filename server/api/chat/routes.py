@@ -30,7 +30,8 @@ async def create_chat_completion(
 ) -> Response | ChatCompletion:
     """Answers a conversation."""
     caller: str = request.state.caller
-    past = await read_past(body, Stored(context.records, caller))
+    wanted = context.catalogue.offer(body.model).model
+    past = await read_past(body, Stored(context.records, caller), wanted)
     service = await find_service(context, body.model)
     model, seconds, choices = service.model, context.request_timeout_s, body.n or 1
     asked = turn_request(

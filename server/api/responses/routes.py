@@ -70,7 +70,7 @@ async def _begin(body: ResponseBody, request: Request, context: Context) -> Writ
         raise InvalidRequest(message, param="background", code="invalid_value")
     caller: str = request.state.caller
     stored = Stored(context.records, caller)
-    asked = await read_prompt(body, stored)
+    asked = await read_prompt(body, stored, context.catalogue.offer(body.model).model)
     service = await find_service(context, body.model)
     wanted = turn_request(body, asked, caller, service.model)
     turn_asked = replace(wanted, priority=priority_of(request, body.priority))
@@ -129,9 +129,9 @@ async def count_input_tokens(
 ) -> InputTokens:
     """How many tokens a response would read; nothing is computed."""
     caller: str = request.state.caller
-    asked = await read_prompt(body, Stored(context.records, caller))
     catalogue = context.catalogue
     model = (catalogue.offers[0] if body.model is None else catalogue.offer(body.model)).model
+    asked = await read_prompt(body, Stored(context.records, caller), model)
     turn_asked = prompt_request(body, asked, caller, model)
     return InputTokens(input_tokens=await count_tokens(model, turn_asked))
 

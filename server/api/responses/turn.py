@@ -39,13 +39,13 @@ class Asked:
     places: tuple[str, ...]
 
 
-async def read_prompt(body: PromptFields, stored: Stored) -> Asked:
+async def read_prompt(body: PromptFields, stored: Stored, model: ServedModel) -> Asked:
     """Raises InvalidRequest, or NotFound for what is not stored."""
     earlier = Earlier(body.previous_response_id, body.conversation_id)
     reader = ItemReader()
     if body.instructions:
         reader.say(Message("system", body.instructions), "instructions")
-    await read_history(stored, earlier, reader)
+    await read_history(stored, earlier, reader, model)
     id = new_id("resp")
     given = body.input if body.input is not None else []
     referred = {} if isinstance(given, str) else await _referred(given, stored)

@@ -8,12 +8,14 @@ from server.api.stored import Conversations, Stored
 from server.chat.told import Told
 from server.chat.types import Message
 from server.records import Document
+from server.session.tree import Session, SessionTurn
 
 
-def make(stored: Stored, session: str, turn: str, told: Told) -> Document:
+def make(stored: Stored, session: Session, turn: SessionTurn, told: Told) -> Document:
     """A conversation of what was said. Raises InvalidRequest if it is too large to be kept."""
-    metadata = {"session": session, "turn": turn}
-    return Conversations(stored).create(metadata, _items(told.messages), session=session)
+    metadata = {"session": session.id, "turn": turn.id}
+    made_of = {"session": session.id, "model": session.fingerprint}
+    return Conversations(stored).create(metadata, _items(told.messages), **made_of)
 
 
 async def forget(stored: Stored, session: str) -> int:

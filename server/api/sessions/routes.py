@@ -8,7 +8,7 @@ from starlette.responses import StreamingResponse
 
 from server.api.context import Context, Served
 from server.api.errors import Refusal
-from server.api.pages import page
+from server.api.pages import page, paged, queried
 from server.api.sessions import documents
 from server.api.sessions.wire import (
     Continuation,
@@ -27,7 +27,7 @@ from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
 from server.chat.sessions import KeptSessions
 from server.chat.told import Told
-from server.errors import InvalidRequest
+from server.errors import ArchiveUnavailable, InvalidRequest
 from server.session.tree import Session, SessionTurn
 
 router = APIRouter(tags=["sessions"])
@@ -39,6 +39,7 @@ _MEDIA = "application/octet-stream"
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {_MEDIA: {"schema": {"type": "string"}}}}
 }
+_FLAG = {"type": "boolean", "default": False}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -58,19 +59,21 @@ def _flag(request: Request, name: str) -> bool:
     return given == "true"
 
 
-@_json.get("")
-async def list_sessions(request: Request, context: Served) -> SessionList:
-    """The caller's sessions, the most recently used first."""
+@_json.get("", openapi_extra=paged(most=1000))
+async def list_sessions(request: Request, context: Served, model: str | None = None) -> SessionList:
+    """The caller's sessions, the most recently used first; of one `model`, if that is named."""
     kept = context.sessions
-    found, more = page(
-        request, await kept.all(request.state.caller), lambda one: one.id, limit=20, most=1000
-    )
+    every = await kept.all(request.state.caller)
+    if model is not None:
+        wanted = context.catalogue.offer(model).model.fingerprint
+        every = [one for one in every if one.fingerprint == wanted]
+    found, more = page(request, every, lambda one: one.id, limit=20, most=1000)
     data = [_entry(kept, session) for session in found]
     ends = (data[0].id, data[-1].id) if data else (None, None)
     return SessionList(data=data, first_id=ends[0], last_id=ends[1], has_more=more)
 
 
-@_json.get("/{session_id}")
+@_json.get("/{session_id}", openapi_extra={"parameters": [queried("text", _FLAG)]})
 async def retrieve_session(session_id: str, request: Request, context: Served) -> SessionTree:
     """A session and its turns, with what was said in them if `text` is true."""
     kept, caller = context.sessions, request.state.caller
@@ -130,8 +133,13 @@ async def rewind_session(
     session = await kept.find(caller, session_id)
     turn, told = await _point(kept, caller, session, body.turn)
     made = _continuation(request, context, session, turn, told)
-    made.deleted = await kept.rewind(caller, session, turn)
-    await documents.cut_back(_stored(request, context), session.id, told)
+    stored = _stored(request, context)
+    try:
+        made.deleted = await kept.rewind(caller, session, turn)
+    except ArchiveUnavailable:
+        stored.delete("conversation", made.id)
+        raise
+    await documents.cut_back(stored, session.id, told)
     return made
 
 
@@ -162,7 +170,12 @@ async def _pin(
     return _entry(kept, await kept.find(caller, id))
 
 
-@_json.get("/{session_id}/export", response_class=StreamingResponse, responses=_FILE)
+@_json.get(
+    "/{session_id}/export",
+    response_class=StreamingResponse,
+    responses=_FILE,
+    openapi_extra={"parameters": [queried("turn", {"type": "string"}), queried("tree", _FLAG)]},
+)
 async def export_session(session_id: str, request: Request, context: Served) -> StreamingResponse:
     """A file of the branch that ends in `turn`, or with `tree` of all, for another server."""
     kept, caller = context.sessions, request.state.caller
@@ -206,6 +219,7 @@ router.include_router(_json)
 async def _point(
     kept: KeptSessions, caller: str, session: Session, wanted: int | str | None
 ) -> tuple[SessionTurn, Told]:
+    kept.served(session)
     turn = kept.turn(session, wanted)
     if not turn.answered:
         message = "This turn has no answer that could be gone on from."
@@ -216,13 +230,12 @@ async def _point(
 def _continuation(
     request: Request, context: Context, session: Session, turn: SessionTurn, told: Told
 ) -> Continuation:
-    made = documents.make(_stored(request, context), session.id, turn.id, told)
-    model = context.sessions.model(session.fingerprint)
+    made = documents.make(_stored(request, context), session, turn, told)
     return Continuation(
         **made["conversation"],
         session=session.id,
         turn=turn.id,
-        model=None if model is None else model.id,
+        model=context.sessions.served(session).id,
         tokens=None if turn.state is None else turn.state.tokens,
         pinned=turn.state is not None and turn.state.pinned,
     )

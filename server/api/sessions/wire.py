@@ -107,7 +107,7 @@ class Continuation(BaseModel):
     metadata: dict[str, str]
     session: str
     turn: str
-    model: str | None
+    model: str
     tokens: int | None
     pinned: bool
     deleted: int | None = None

@@ -19,10 +19,9 @@ class Conversations:
     def __init__(self, stored: Stored) -> None:
         self._stored = stored
 
-    def create(
-        self, metadata: dict[str, str], items: Sequence[Item], *, session: str | None = None
-    ) -> Document:
-        """A new one; session: the id of what it was made of, and goes with.
+    def create(self, metadata: dict[str, str], items: Sequence[Item], **made_of: str) -> Document:
+        """A new one; made_of: the `session` that it was made of and goes with, by its id, and the
+        fingerprint of the `model` that this belongs to.
 
         Raises InvalidRequest if it is too large to be kept.
         """
@@ -32,9 +31,7 @@ class Conversations:
             "created_at": int(time.time()),
             "metadata": metadata,
         }
-        document: Document = {"conversation": about, "items": list(items)}
-        if session is not None:
-            document["session"] = session
+        document: Document = {"conversation": about, "items": list(items), **made_of}
         self._put(document)
         return document
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from server.api.items import Item, ItemReader
 from server.api.stored.documents import Stored
+from server.chat.served import ServedModel
 from server.errors import InvalidRequest, NotFound
 from server.records import Document
 
@@ -24,15 +25,32 @@ class Earlier:
             raise InvalidRequest(message, param=_PREVIOUS, code="invalid_value")
 
 
-async def read_history(stored: Stored, earlier: Earlier, reader: ItemReader) -> None:
-    """Everything that was said before. Raises NotFound, and InvalidRequest for two pasts."""
+async def read_history(
+    stored: Stored, earlier: Earlier, reader: ItemReader, model: ServedModel
+) -> None:
+    """Everything that was said before, for this model to go on from.
+
+    Raises NotFound, and InvalidRequest for two pasts, or for the past of another model's session.
+    """
     earlier.check()
     if earlier.conversation is not None:
         document = await stored.find("conversation", earlier.conversation, "conversation")
+        _check_model(document, model)
         reader.read(document["items"], "conversation")
     elif earlier.previous is not None:
         for items in await _chain(stored, earlier.previous):
             reader.read(items, _PREVIOUS)
+
+
+def _check_model(document: Document, model: ServedModel) -> None:
+    """What a session was made of goes on from its states, which are one model's."""
+    made = document.get("model", model.fingerprint)
+    if made != model.fingerprint:
+        message = (
+            f"This conversation was made of a session of another model ({made}) than "
+            f"{model.id!r} ({model.fingerprint}); ask that one, or send its messages instead."
+        )
+        raise InvalidRequest(message, param="conversation", code="model_mismatch")
 
 
 async def _chain(stored: Stored, id: str) -> list[list[Item]]:
