@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from server.chat.delivery import Delivery
 from server.chat.failure import failure_of
 from server.chat.tokens import TextToken, TokenBytes, TokenLedger
 from server.chat.types import ChoiceEnd, TextDelta
@@ -166,15 +167,12 @@ class Completion:
         self.cached_tokens = sum(text.prompt.cached for text in texts)
         self._texts = texts
         self._reading = reading
-        self._queue: asyncio.Queue[CompletionEvent | AnswerFailed | None] = asyncio.Queue()
+        self._delivery: Delivery[CompletionEvent] = Delivery(late=self.cancel)
         self._ended = False
 
-    async def events(self) -> AsyncIterator[CompletionEvent]:
+    def events(self) -> AsyncIterator[CompletionEvent]:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
-        while (event := await self._queue.get()) is not None:
-            if isinstance(event, AnswerFailed):
-                raise event
-            yield event
+        return self._delivery.events()
 
     def cancel(self) -> None:
         """Free the slots within one step; what was computed is kept."""
@@ -189,12 +187,12 @@ class Completion:
                 await asyncio.gather(*(self._follow(text) for text in self._texts))
         finally:
             self._ended = True
-            self._queue.put_nowait(None)
+            self._delivery.end()
 
     async def _follow(self, text: Continuing) -> None:
         try:
             async for event in text.events():
-                self._queue.put_nowait(event)
+                self._delivery.put(event)
         except AnswerFailed as error:
             self._fail(error)
         except Exception:
@@ -203,5 +201,5 @@ class Completion:
 
     def _fail(self, error: AnswerFailed) -> None:
         """One answer that breaks ends all."""
-        self._queue.put_nowait(error)
+        self._delivery.fail(error)
         self.cancel()

@@ -180,8 +180,8 @@ class ChatService:
             messages_key=layout.key,
             start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
             boundaries=tuple(
-                Boundary(s.key, sum(answers[: s.message + 1]), ends[s.message])
-                for s in left
+                Boundary(s.key, len(piece), sum(answers[: s.message + 1]), ends[s.message])
+                for s, piece in zip(left, ready.pieces, strict=True)
                 if s.key is not None
             ),
             turns=sum(answers) + (not request.goes_on),

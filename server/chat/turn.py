@@ -1,12 +1,12 @@
 """One turn under way: engine events become text for the listener and snapshots for later."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from server.chat.answer import Answer
+from server.chat.delivery import Delivery
 from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
@@ -23,14 +23,20 @@ from server.session import Key, Owner, SessionManager, extend
 
 log = logging.getLogger(__name__)
 
+# A state is written where reading its piece again would take longer: one of so many tokens, or
+# where the state has no more bytes than that for each of them. See docs/decisions/0042.
+LONG = 64
+LIGHT = 2**16
+
 Retell = Callable[[Message], Awaitable[Snapshot | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Boundary:
-    """Where a piece of a prompt ends; turns: answers up to there; path: see Entry."""
+    """Where a piece of so many tokens ends; turns: answers up to there; path: see Entry."""
 
     key: Key
+    tokens: int
     turns: int
     path: bytes = b""
 
@@ -102,18 +108,15 @@ class Turn:
             for choice, ledger in enumerate(ledgers)
         ]
         self._retell = retell
-        self._queue: asyncio.Queue[TurnEvent | AnswerFailed | None] = asyncio.Queue()
+        self._delivery: Delivery[TurnEvent] = Delivery(late=stream.cancel)
         if prompt.echo:
             self._deliver(TextDelta(choice, prompt.begun) for choice in range(len(watchers)))
         self._ended = False
         stream.hear(self._sampled)
 
-    async def events(self) -> AsyncIterator[TurnEvent]:
+    def events(self) -> AsyncIterator[TurnEvent]:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
-        while (event := await self._queue.get()) is not None:
-            if isinstance(event, AnswerFailed):
-                raise event
-            yield event
+        return self._delivery.events()
 
     async def started(self) -> bool:
         """Wait until something is computed; False where the turn ends before that."""
@@ -133,10 +136,10 @@ class Turn:
         except Exception:
             log.exception("a turn broke")
             self._stream.cancel()
-            self._queue.put_nowait(AnswerFailed("the answer could not be completed"))
+            self._delivery.fail(AnswerFailed("the answer could not be completed"))
         finally:
             self._ended = True
-            self._queue.put_nowait(None)
+            self._delivery.end()
 
     async def _handle(self, event: Event) -> None:
         match event:
@@ -145,12 +148,15 @@ class Turn:
                 parent = ends[piece - 1].key if piece else self._prompt.start_key
                 end = ends[piece]
                 self._sessions.keep(
-                    owner, end.key, snapshot, parent, turns=end.turns, path=end.path
+                    *(owner, end.key, snapshot, parent),
+                    turns=end.turns,
+                    path=end.path,
+                    durable=end.tokens >= LONG or snapshot.nbytes <= LIGHT * end.tokens,
                 )
             case Finished():
                 await self._finish(event)
             case Failed():
-                self._queue.put_nowait(failure_of(event))
+                self._delivery.fail(failure_of(event))
 
     def _sampled(self, event: TokenSampled) -> None:
         self.answer_ids[event.branch].append(event.token)
@@ -158,7 +164,7 @@ class Turn:
 
     def _deliver(self, events: Iterable[TurnEvent]) -> None:
         for event in events:
-            self._queue.put_nowait(event)
+            self._delivery.put(event)
 
     async def _finish(self, event: Finished) -> None:
         """Keep the answer's snapshot, for good, before the listener can send the next turn."""
@@ -171,7 +177,7 @@ class Turn:
         if event.snapshot is not None:
             await self._keep(answer, event.snapshot)
         # The engine thread has done with the watcher.
-        self._queue.put_nowait(replace(end, stop=self._watchers[event.branch].stop))
+        self._delivery.put(replace(end, stop=self._watchers[event.branch].stop))
 
     async def _keep(self, answer: Answer, ended: Snapshot) -> None:
         message = answer.message

@@ -90,8 +90,9 @@ class SessionManager:
         turns: int = 0,
         plain: bool = False,
         path: bytes = b"",
+        durable: bool = True,
     ) -> None:
-        """Keep a snapshot that continues the one of `parent`."""
+        """Keep a snapshot that continues the one of `parent`; durable: in the archive too."""
         fingerprint, caller = owner
         entry = Entry(
             key,
@@ -106,7 +107,7 @@ class SessionManager:
         )
         self._store.put(entry, snapshot)
         self._flights.landed(key)
-        if self._archive is not None:
+        if self._archive is not None and durable:
             self._archive.put(entry, snapshot)
 
     async def kept(self) -> None:
