@@ -7,8 +7,9 @@ replaced is refused. Syntax: https://github.com/guidance-ai/llguidance/blob/main
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 
-from server.chat.constraint.escaped_regex import escaped_class, escaped_regex
+from server.chat.constraint.escaped_regex import Classes, escaped_class, escaped_regex
 from server.chat.constraint.regex import RegexError
 
 _STRING = r'"(?:\\.|[^"\\\n])*"'
@@ -44,10 +45,10 @@ _COMMON: Mapping[str, str] = {
 
 def escaped_lark(source: str) -> str:
     """For llguidance, as `source` is. Raises RegexError for what cannot be escaped."""
-    return _PARTS.sub(_image, source)
+    return _PARTS.sub(partial(_image, Classes()), source)
 
 
-def _image(found: re.Match[str]) -> str:
+def _image(classes: Classes, found: re.Match[str]) -> str:
     text = found[0]
     match found.lastgroup:
         case "string":
@@ -56,10 +57,12 @@ def _image(found: re.Match[str]) -> str:
             first, last = (_value(one) for one in re.findall(_STRING, text))
             if len(first) != 1 or len(last) != 1:
                 raise RegexError(f"the range {text[:40]}")
-            return f"/{escaped_class(f'[{_code(first)}-{_code(last)}]')}/"
+            between = f"[{_code(first)}-{_code(last)}]"
+            classes.see(between)
+            return f"/{escaped_class(between)}/"
         case "regex":
             pattern, _, flags = text[1:].rpartition("/")
-            return f"/{escaped_regex(pattern, flags)}/{flags}"
+            return f"/{escaped_regex(pattern, flags, classes)}/{flags}"
         case "import":
             return _imported(text)
         case "other":

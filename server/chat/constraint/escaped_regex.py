@@ -20,12 +20,26 @@ _SHORT = {char: json.dumps(char)[1:-1] for char in '"\\\b\f\n\r\t'}
 _PLAIN = r'[^"\\\x00-\x1F]'  # what a string holds as it is
 _ESCAPE = re.compile(r"\\(?:[xuU]\{[^}]*\}|x..|u....|U.{8}|[pP]\{[^}]*\}|[pP].|.)", re.DOTALL)
 _GROUP = re.compile(r"\(\?(?:(?P<flags>[a-zA-Z]*)(?:-(?P<off>[a-zA-Z]+))?[:)]|P?<[^=!>][^>]*>)")
+_MOST_CLASSES = 500
 _KNOWN_FLAGS = frozenset("isu")
 
 
-def escaped_regex(pattern: str, flags: str = "") -> str:
+class Classes:
+    """Those of one grammar. Each that is new takes a millisecond or two to look into."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def see(self, source: str) -> None:
+        """Raises RegexError beyond what can be looked into in a few seconds."""
+        self._seen.add(source)
+        if len(self._seen) > _MOST_CLASSES:
+            raise RegexError(f"more than {_MOST_CLASSES} different classes")
+
+
+def escaped_regex(pattern: str, flags: str = "", classes: Classes | None = None) -> str:
     """For llguidance, as `pattern` is, with the same flags. Raises RegexError."""
-    return "".join(_Image(pattern, flags).parts())
+    return "".join(_Image(pattern, flags, classes or Classes()).parts())
 
 
 def escaped_class(source: str, flags: str = "") -> str:
@@ -57,8 +71,9 @@ def _bytes() -> Vocabulary:
 class _Image:
     """One pass over a pattern."""
 
-    def __init__(self, pattern: str, flags: str) -> None:
+    def __init__(self, pattern: str, flags: str, classes: Classes) -> None:
         self._pattern = pattern
+        self._classes = classes
         self._at = 0
         self._open = [self._checked(flags)]  # flags, of what is open; the innermost last
 
@@ -82,6 +97,7 @@ class _Image:
                     yield f"(?-i:{re.escape(_SHORT[char])})" if char in _SHORT else char
 
     def _class(self, source: str) -> str:
+        self._classes.see(source)
         return escaped_class(source, "".join(sorted(self._open[-1] & {"i"})))
 
     def _matched(self, what: re.Pattern[str]) -> str:

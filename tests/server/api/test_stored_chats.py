@@ -112,3 +112,17 @@ def test_chats_and_responses_share_a_conversation(client: OpenAI) -> None:
     assert second.usage.input_tokens_details.cached_tokens == first.usage.total_tokens
     items = client.conversations.items.list(conversation.id, order="asc")
     assert [item.role for item in items] == ["user", "assistant"] * 2  # type: ignore[union-attr]
+
+
+def test_a_custom_call_is_stored_as_what_it_is(client: OpenAI) -> None:
+    form = {"type": "grammar", "grammar": {"syntax": "regex", "definition": '[ab]"'}}
+    tool: Any = {"type": "custom", "custom": {"name": "code", "format": form}}
+    conversation = client.conversations.create()
+    options: Any = {"tools": [tool], "tool_choice": "required", "parallel_tool_calls": False}
+    options |= {"logit_bias": {}, "max_tokens": 200, "store": True}
+    answer = ask(client, conversation=conversation.id, **options)
+    (call,) = answer.choices[0].message.tool_calls
+    found = client.chat.completions.retrieve(answer.id).choices[0].message.tool_calls
+    assert found == [call]
+    _, made = client.conversations.items.list(conversation.id, order="asc")
+    assert (made.type, made.call_id, made.input) == ("custom_tool_call", call.id, call.custom.input)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from server.chat.template import G1
 from server.chat.told import Told, ToldError, load_told, paths
+from server.chat.tools import custom_tool
 from server.chat.types import Message, Tool, ToolCall
 from server.engine.snapshot import NO_LINES, Lines
 from server.session import PATH_STEP, conversation_key, extend
@@ -29,6 +30,21 @@ TOOLS = (Tool("add", "Adds", {"type": "object", "default": None}, strict=True),)
 def test_what_is_told_comes_back() -> None:
     for told in (Told(TALK, TOOLS), Told(TALK[:2])):
         assert load_told(told.dump()) == told
+
+
+def test_what_was_told_is_read_back_with_calls_of_every_kind() -> None:
+    calls = (ToolCall("a", "f", "{}"), ToolCall("b", "code", '{"input": "1"}', custom=True))
+    messages = (
+        Message("user", "Hi"),
+        Message("assistant", "", calls),
+        Message("tool", "4", tool_call_id="b"),
+    )
+    told = Told(messages, (Tool("f"), custom_tool("code", "Runs it", None, "tools.1.custom")))
+    read = load_told(told.dump())
+    assert read.messages == messages
+    assert [(tool.name, tool.parameters) for tool in read.tools] == [
+        (tool.name, tool.parameters) for tool in told.tools
+    ]
 
 
 def test_what_earlier_releases_told_can_be_read() -> None:

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta
 from server.errors import AnswerFailed
-from tests.server.api.doubles import Api, Step, answer
+from tests.server.api.doubles import Api, FakeTurn, Step, answer
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 CALLS: list[Step] = [
@@ -161,3 +161,31 @@ async def test_a_failure_before_the_first_word_is_a_plain_error(api: Api) -> Non
     api.service.script = [AnswerFailed("broken")]
     response = await api.client.post("/v1/responses", json={"model": "tiny", "input": "Hi"})
     assert response.status_code == 500
+
+
+def statuses(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(event["type"], event["response"]["status"]) for event in events if "response" in event]
+
+
+async def test_a_stream_in_the_background_begins_in_the_queue(api: Api) -> None:
+    assert statuses(await told(api, background=True)) == [
+        ("response.created", "queued"),
+        ("response.queued", "queued"),
+        ("response.in_progress", "in_progress"),
+        ("response.completed", "completed"),
+    ]
+
+
+async def test_what_fails_in_the_queue_was_never_in_progress(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def started(_: FakeTurn) -> bool:
+        return False
+
+    monkeypatch.setattr(FakeTurn, "started", started)
+    api.service.script = [AnswerFailed("it waited for too long")]
+    assert [status for _, status in statuses(await told(api, background=True))] == [
+        "queued",
+        "queued",
+        "failed",
+    ]

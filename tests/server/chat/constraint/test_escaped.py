@@ -85,6 +85,7 @@ def test_texts_of_an_expression(pattern: str, flags: str, texts: list[str]) -> N
         "start: /(?<!a)b/",
         'start: "\\ud800"',
         "start: /[a/",
+        "start: /" + "".join(f"[a{chr(0x4E00 + i)}]" for i in range(501)) + "/",
         "%import other.WS\nstart: WS",
     ],
 )
