@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from server.api.runs import Runs
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
-from server.chat.sessions import Bounds, KeptSessions
+from server.chat.sessions import Bounds, KeptSessions, Transfers
 from server.files import FileStore
 from server.limits import Allowances, Limits
 from server.metrics import Metrics
@@ -43,12 +43,14 @@ class Context:
     manager: SessionManager = field(default_factory=lambda: SessionManager(SnapshotStore(0)))
     bounds: Bounds = field(default_factory=Bounds)
     sessions: KeptSessions = field(init=False)
+    transfers: Transfers = field(init=False)
     tracing: "Tracing | None" = None
     allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
 
     def __post_init__(self) -> None:
         self.batches = Batches(self.files, together=self.batches_together)
         self.sessions = KeptSessions(self.manager, self.catalogue, self.bounds)
+        self.transfers = Transfers(self.manager, self.sessions)
 
     @property
     def ready(self) -> bool:

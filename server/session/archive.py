@@ -11,20 +11,20 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import TypeVar, cast
 
 from server.engine.snapshot import Snapshot
 from server.session.entry import Entry
-from server.session.home import Home, HomeError, News, Watched
+from server.session.home import Home, HomeError, News
 from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
-from server.session.patience import Patience
+from server.session.patience import Patience, promise, tell
 from server.session.pins import Pins
+from server.session.place import Counts, Place
 
 log = logging.getLogger(__name__)
 
@@ -33,24 +33,6 @@ _BATCH = 64
 _READERS = 4
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Counts:
-    """Of one tier since the start."""
-
-    writes: int = 0
-    reads: int = 0
-    errors: int = 0
-
-
-@dataclass(slots=True)
-class _Place:
-    """A home and how it is doing."""
-
-    home: Home
-    counts: Counts = field(default_factory=Counts)
-    failing: bool = False
 
 
 class Archive:
@@ -70,7 +52,7 @@ class Archive:
     ) -> None:
         self._homes, self._packing = homes, packing
         self._outbox_bytes, self._patience_s = outbox_bytes, patience_s
-        self._places: list[_Place] = []
+        self._places: list[Place] = []
         self._outbox = Outbox(0)
         self._writes, self._reads = Patience("write"), Patience("read")
         self.hear: Callable[[News], object] = lambda news: None
@@ -86,7 +68,7 @@ class Archive:
 
     def open(self) -> None:
         """Blocks while the homes are looked through."""
-        self._places = [_Place(home) for home in self._homes()]
+        self._places = [Place(home) for home in self._homes()]
         if self._places:
             self._outbox = Outbox(self._outbox_bytes)
             self._readers = ThreadPoolExecutor(_READERS, "archive-read")
@@ -118,8 +100,8 @@ class Archive:
         """False where a home could not, or takes too long."""
         if not self._places:
             return True
-        done, tell = _promise(bool)
-        self._add(Change(lambda home: home.delete(keys), tell))
+        done, resolve = promise(bool)
+        self._add(Change(lambda home: home.delete(keys), resolve))
         return await self._writes.wait(done, self._patience_s) is True
 
     async def pins(self, keys: Sequence[Key]) -> list[Pins]:
@@ -130,8 +112,8 @@ class Archive:
         """Everything handed over so far is done, as well as it can be."""
         if not self._places:
             return
-        done, tell = _promise(bool)
-        self._add(Mark(partial(tell, True)))
+        done, resolve = promise(bool)
+        self._add(Mark(partial(resolve, True)))
         await self._writes.wait(done, self._patience_s)
 
     async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
@@ -145,7 +127,7 @@ class Archive:
 
     async def caught_up(self) -> None:
         """What other servers have done so far is done here as well."""
-        if any(isinstance(place.home, Watched) for place in self._places):
+        if any(place.watched for place in self._places):
             await self.written()
 
     async def entries(self, owner: str, *, every_home: bool = False) -> list[Entry]:
@@ -164,7 +146,7 @@ class Archive:
 
     async def _asked(self, ask: Callable[[Home], T]) -> list[T]:
         def everywhere() -> list[T]:
-            answers = (self._tried(place, ask) for place in self._places)
+            answers = (place.ask(ask) for place in self._places)
             return [answer for answer in answers if answer is not None]
 
         return await self._reading(everywhere) or []
@@ -185,9 +167,9 @@ class Archive:
                 best, keys = found, keys[: keys.index(found[0].key)]
         return best
 
-    def _first(self, place: _Place, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
+    def _first(self, place: Place, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
         while keys:
-            found = self._tried(place, lambda home, left=keys: home.find(left))  # type: ignore[misc]
+            found = place.ask(lambda home, left=keys: home.find(left))  # type: ignore[misc]
             if found is None:
                 return None
             key, data = found
@@ -196,16 +178,6 @@ class Archive:
                 return unpacked
             place.counts.errors += 1
             keys = keys[keys.index(key) + 1 :]
-        return None
-
-    def _tried(self, place: _Place, ask: Callable[[Home], T]) -> T | None:
-        try:
-            return ask(place.home)
-        except HomeError as error:
-            self._fails(place, error)
-        except Exception:
-            place.counts.errors += 1
-            log.exception("the %s archive broke", place.home.tier)
         return None
 
     def _run(self) -> None:
@@ -220,16 +192,16 @@ class Archive:
                 else:
                     for command in run:
                         change = cast(Change, command)
-                        _tell(change.done, self._change(change.do))
+                        tell(change.done, self._change(change.do))
             self._change(lambda home: home.tidy())
         self._change(lambda home: home.close())
 
     def _follow(self) -> None:
         """Do here what other servers have done."""
         for place in self._places:
-            if isinstance(place.home, Watched) and (news := _news(place.home)):
+            if news := place.news():
                 for other in self._places:
-                    self._done(other, lambda home, news=news: _apply(news, home))  # type: ignore[misc]
+                    other.follow(news)
                 self.hear(news)
 
     def _together(self, run: Sequence[Command]) -> bool:
@@ -240,7 +212,7 @@ class Archive:
             self._change(lambda home: home.touch(touched))
         for command in run:
             if isinstance(command, Mark):
-                _tell(command.reached)
+                tell(command.reached)
         return any(isinstance(command, Stop) for command in run)
 
     def _write(self, puts: Sequence[Put]) -> None:
@@ -251,73 +223,10 @@ class Archive:
             return
         written = [(replace(entry, nbytes=len(data)), data) for entry, data in batch]
         for place in self._places:
-            if self._done(place, lambda home: home.put(written)):
-                place.counts.writes += len(written)
-                self._works(place)
+            if place.do(lambda home: home.put(written)):
+                place.wrote(len(written))
 
     def _change(self, do: Callable[[Home], None]) -> bool:
         """True if every home could."""
-        done = [self._done(place, do) for place in self._places]
+        done = [place.do(do) for place in self._places]
         return all(done)
-
-    def _done(self, place: _Place, do: Callable[[Home], None]) -> bool:
-        try:
-            do(place.home)
-        except HomeError as error:
-            self._fails(place, error)
-        except Exception:
-            place.counts.errors += 1
-            log.exception("the %s archive broke", place.home.tier)
-        else:
-            return True
-        return False
-
-    def _fails(self, place: _Place, error: HomeError) -> None:
-        place.counts.errors += 1
-        if not place.failing:
-            place.failing = True
-            log.warning(
-                "conversations are kept without the %s archive for now: it %s",
-                *(place.home.tier, error),
-            )
-
-    def _works(self, place: _Place) -> None:
-        if place.failing:
-            place.failing = False
-            log.info("the %s archive works again", place.home.tier)
-
-
-def _news(home: Watched) -> News:
-    with suppress(HomeError):  # which is told of when something is written
-        return home.news()
-    return News()
-
-
-def _apply(news: News, home: Home) -> None:
-    if isinstance(home, Watched):
-        return
-    home.delete(news.gone)
-    for key in news.unpinned:
-        home.pin(key, False)
-
-
-def _promise(kind: type[T]) -> tuple["asyncio.Future[T]", Callable[[T], object]]:
-    """A future, and what any thread calls with its result."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def resolve(result: T) -> None:
-        if not future.done():
-            future.set_result(result)
-
-    def tell(result: T) -> None:
-        loop.call_soon_threadsafe(partial(resolve, result))
-
-    return future, tell
-
-
-def _tell(listener: Callable[..., object], *result: object) -> None:
-    try:
-        listener(*result)
-    except RuntimeError:  # the loop that waited is closed
-        log.debug("nobody waits for what was written")

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -38,3 +39,25 @@ class Patience:
         self._late -= 1
         if not task.cancelled():
             task.exception()  # nobody else would ask for it
+
+
+def promise(kind: type[T]) -> tuple["asyncio.Future[T]", Callable[[T], object]]:
+    """A future, and what any thread calls with its result."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def resolve(result: T) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    def tell_it(result: T) -> None:
+        loop.call_soon_threadsafe(partial(resolve, result))
+
+    return future, tell_it
+
+
+def tell(listener: Callable[..., object], *result: object) -> None:
+    try:
+        listener(*result)
+    except RuntimeError:  # the loop that waited is closed
+        log.debug("nobody waits for what was written")

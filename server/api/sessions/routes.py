@@ -183,7 +183,7 @@ async def export_session(session_id: str, request: Request, context: Served) -> 
     wanted = request.query_params.get("turn")
     number = wanted is not None and wanted.isascii() and wanted.isdigit() and len(wanted) < 9
     turn = kept.turn(session, int(wanted) if number and wanted else wanted)
-    parts = await kept.export(caller, session, turn, tree=_flag(request, "tree"))
+    parts = await context.transfers.export(caller, session, turn, tree=_flag(request, "tree"))
 
     async def body() -> AsyncIterator[bytes | memoryview]:
         for part in parts:
@@ -204,7 +204,7 @@ async def import_session(request: Request, context: Served) -> Continuation:
     if kind != _MEDIA:  # which no page of another origin may send without asking
         message = f"A session file is sent as {_MEDIA}."
         raise Refusal(415, message, code="unsupported_media_type")
-    taken = await context.sessions.take(request.state.caller, request.stream())
+    taken = await context.transfers.take(request.state.caller, request.stream())
     made = _continuation(request, context, taken.session, taken.turn, taken.told)
     made.snapshots = taken.snapshots
     session = await context.sessions.find(request.state.caller, taken.session.id)

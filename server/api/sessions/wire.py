@@ -127,7 +127,7 @@ class RewindBody(Wire):
 
 
 class PinBody(Wire):
-    """turn: whose end is meant; without it, the end of every branch."""
+    """turn: whose end is meant; without it, the end of every branch, or all that is pinned."""
 
     turn: TurnField | None = None
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.base import State
-from server.chat.sessions import Bounds, KeptSessions
+from server.chat.sessions import Bounds, KeptSessions, Transfers
 from server.chat.told import Told, answer_path
 from server.chat.types import Message, SamplingOptions
 from server.errors import InvalidRequest
@@ -77,6 +77,7 @@ class Warm:
         offer = SimpleNamespace(id="m", model=self.server.service.model)
         catalogue: Any = SimpleNamespace(offers=[offer])
         self.sessions = KeptSessions(self._sessions, catalogue, Bounds())
+        self.transfers = Transfers(self._sessions, self.sessions)
 
     async def restart(self) -> None:
         await self._archive.close()
@@ -189,7 +190,7 @@ async def carried(
 ) -> list[Node]:
     """Exported, deleted, and imported again."""
     sessions = warm.sessions
-    data = b"".join(await sessions.export("ann", session, turn, tree=False))
+    data = b"".join(await warm.transfers.export("ann", session, turn, tree=False))
     await sessions.delete("ann", session)
     assert not session_of(await sessions.all("ann"), turn.path)
 
@@ -199,7 +200,7 @@ async def carried(
 
     back: Node | None = node
     try:
-        taken = await sessions.take("ann", body())
+        taken = await warm.transfers.take("ann", body())
         assert (taken.told.messages, taken.turn.path) == (node.messages, turn.path)
     except InvalidRequest:  # the budgets have no room for it
         back = None

@@ -46,6 +46,14 @@ def test_a_pinned_session_is_pinned_where_it_comes_to(both: tuple[Caller, Caller
     assert bob.sessions()[0]["pinned"]
 
 
+def test_a_pin_is_taken_back_where_the_conversation_went_on_meanwhile(ann: Caller) -> None:
+    said = ann.talk("Hello")
+    id = ann.tree()["id"]
+    ann.post(f"/v1/sessions/{id}/pin", json={})
+    ann.say(*said, "One?")
+    assert not ann.post(f"/v1/sessions/{id}/unpin", json={})["pinned"]
+
+
 def test_all_callers_together_leave_half_of_the_disk(path: Path, tmp_path: Path) -> None:
     kept = {"sessions__archive": True, "sessions__data_dir": str(tmp_path)}
     with callers(path, sessions__disk_bytes=BUDGET, **kept) as (ann, bob):
