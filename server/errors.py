@@ -37,6 +37,10 @@ class ModelUnavailable(Overloaded):
         super().__init__(message, retry_after_s=retry_after_s, code="model_unavailable")
 
 
+class NotComplete(Overloaded):
+    """What is kept is not looked through yet, so that nothing can be said of all of it."""
+
+
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
 

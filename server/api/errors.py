@@ -19,6 +19,7 @@ from server.errors import (
     AnswerFailed,
     InvalidRequest,
     ModelUnavailable,
+    NotComplete,
     NotFound,
     Overloaded,
     RequestError,
@@ -70,6 +71,7 @@ _STATUS = {
     NotFound: 404,
     Stopping: 503,
     ModelUnavailable: 503,
+    NotComplete: 503,
     Overloaded: 429,
     TimeUp: 503,
 }

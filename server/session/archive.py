@@ -9,8 +9,8 @@ hangs longer than patience_s, and while it still hangs, nobody waits for it at a
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -23,10 +23,12 @@ from server.session.keys import Key
 from server.session.outbox import Change, Command, Mark, Outbox, Put, Stop, Touch
 from server.session.packing import Packing
 from server.session.patience import Patience
+from server.session.threads import DaemonPool
 
 log = logging.getLogger(__name__)
 
-_TIDY_S = 1.0
+_TIDY_S, _BUSY_S = 1.0, 0.005  # the latter lets others have the interpreter
+_POLL_S = 0.02
 _BATCH = 64
 _READERS = 4
 
@@ -81,11 +83,11 @@ class Archive:
         return self._outbox.dropped
 
     def open(self) -> None:
-        """Blocks while the homes are looked through."""
+        """Blocks while the homes are opened; they are looked through later."""
         self._places = [_Place(home) for home in self._homes()]
         if self._places:
             self._outbox = Outbox(self._outbox_bytes)
-            self._readers = ThreadPoolExecutor(_READERS, "archive-read")
+            self._readers = DaemonPool(_READERS, "archive-read")
             self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
             self._thread.start()
 
@@ -134,6 +136,15 @@ class Archive:
     async def entries(self, owner: str) -> list[Entry]:
         """An owner's of all homes; one that is in several is listed for each."""
         return [e for found in await self._asked(lambda home: home.entries(owner)) for e in found]
+
+    async def complete(self) -> bool:
+        """entries() knows of everything; waits a while until it does."""
+        end = time.monotonic() + self._patience_s
+        while not all(place.home.complete for place in self._places):
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
 
     def _add(self, command: Command) -> None:
         if self._places:
@@ -187,16 +198,16 @@ class Archive:
 
     def _run(self) -> None:
         """The writer thread."""
-        stopped = False
+        stopped, pause_s = False, 0.0
         while not stopped:
-            batch = self._outbox.take(_BATCH, _TIDY_S)
+            batch = self._outbox.take(_BATCH, pause_s)
             for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
                 if whole:
                     stopped |= self._together(list(run))
                 else:
                     for command in run:
                         self._change(cast(Change, command).do)
-            self._change(lambda home: home.tidy())
+            pause_s = _BUSY_S if self._tidy() else _TIDY_S
         self._change(lambda home: home.close())
 
     def _together(self, run: Sequence[Command]) -> bool:
@@ -221,6 +232,11 @@ class Archive:
             if self._done(place, lambda home: home.put(written)):
                 place.counts.writes += len(written)
                 self._works(place)
+
+    def _tidy(self) -> bool:
+        """True if there is more to do at once."""
+        busy = [self._tried(place, lambda home: home.tidy()) for place in self._places]
+        return any(busy)
 
     def _change(self, do: Callable[[Home], None]) -> None:
         for place in self._places:

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from server.engine.snapshot import Snapshot
+from server.errors import NotComplete
 from server.session.archive import Archive
 from server.session.entry import Entry, Owner, owner_name
 from server.session.flights import Flight, Flights
 from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
 from server.session.store import SnapshotStore
+
+_NOT_COMPLETE = "The index of what is kept is being made anew; conversations go on meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +126,11 @@ class SessionManager:
     async def entries(self, caller: str) -> list[Entry]:
         """All that is kept of a caller's, once each, the most recently used first.
 
-        The tier is the nearest that has it. Reads the indexes of all tiers.
+        The tier is the nearest that has it. Reads the indexes of all tiers. Raises NotComplete
+        while one does not know of everything yet.
         """
+        if self._archive is not None and not await self._archive.complete():
+            raise NotComplete(_NOT_COMPLETE, retry_after_s=5, code="index_not_complete")
         owner = owner_name(caller)
         far = await self._archive.entries(owner) if self._archive is not None else []
         every = {entry.key: entry for entry in reversed(far)}
@@ -150,7 +156,10 @@ class SessionManager:
         return True
 
     async def delete(self, caller: str, keys: Iterable[Key]) -> list[Key]:
-        """Forget those of the keys that are the caller's, in every tier; returns them."""
+        """Forget those of the keys that are the caller's, in every tier; returns them.
+
+        Raises NotComplete.
+        """
         known = {entry.key for entry in await self.entries(caller)}
         mine = [key for key in keys if key in known]
         self._store.delete(mine)

@@ -33,6 +33,7 @@ class SharedHome:
     """
 
     tier = "shared"
+    complete = True
 
     def __init__(self, url: str, *, days: float = 0.0) -> None:
         try:
@@ -107,8 +108,9 @@ class SharedHome:
                     self._redis.zrem(_owner(entry.owner), key)
                 self._redis.delete(_name("state", key), _name("entry", key))
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """The store looks after itself."""
+        return False
 
     def contents(self) -> Contents:
         """What this server has written: others write there too."""
