@@ -19,6 +19,7 @@ from server.errors import (
     AnswerFailed,
     InvalidRequest,
     ModelUnavailable,
+    NoRoom,
     NotComplete,
     NotFound,
     Overloaded,
@@ -72,6 +73,7 @@ _STATUS = {
     Stopping: 503,
     ModelUnavailable: 503,
     NotComplete: 503,
+    NoRoom: 507,
     Overloaded: 429,
     TimeUp: 503,
 }
