@@ -137,6 +137,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         tracing=tracing,
         files=files,
         batches_together=settings.engine.max_slots,
+        batch_days=settings.files.batch_days,
         manager=manager,
         bounds=_bounds(settings.sessions),
     )

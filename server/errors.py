@@ -44,6 +44,18 @@ class ArchiveUnavailable(Overloaded):
         super().__init__(message, retry_after_s=5, code="archive_unavailable")
 
 
+class NotComplete(Overloaded):
+    """What is kept is not looked through yet, so that nothing can be said of all of it."""
+
+
+class NoRoom(RequestError):
+    """The disk is full: the same request succeeds once there is room."""
+
+    def __init__(self) -> None:
+        message = "The server's disk is full, so that this cannot be kept."
+        super().__init__(message, code="insufficient_storage")
+
+
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
 

@@ -6,6 +6,7 @@
 OWNER is a hash of the caller, so no name that a client sends becomes a path.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -15,15 +16,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from server.errors import InvalidRequest, NotFound
+from server.errors import InvalidRequest, NoRoom, NotFound
 
 _ID = re.compile(r"file-[0-9a-f]{32}")
 _LONGEST_NAME = 255
-_OURS = frozenset({"batch_output"})  # what was computed is not thrown away for want of room
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,16 @@ class FileStore:
         return self._folder
 
     def lie_in(self, folder: Path) -> None:
-        """From now on, if there is no folder yet."""
-        if self._folder is None:
-            self._folder = folder
+        """From now on, if there is no folder yet. What a process that was killed there was
+        writing is deleted."""
+        if self._folder is not None:
+            return
+        self._folder = folder
+        for left in folder.rglob("*.part"):
+            left.unlink(missing_ok=True)
+        for data in folder.glob("*/file-*.data"):
+            if not data.with_suffix(".json").exists():
+                data.unlink(missing_ok=True)
 
     @property
     def lasts(self) -> bool:
@@ -83,22 +92,55 @@ class FileStore:
         purpose: str,
         lasts_s: float | None = None,
     ) -> StoredFile:
-        """Keeps what `source` has from where it stands. Raises InvalidRequest for want of room."""
-        folder, id = self._own(owner), f"file-{secrets.token_hex(16)}"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        data = folder / f"{id}.data"
+        """Keeps what `source` has from where it stands. Raises InvalidRequest for want of room
+        within max_bytes, and NoRoom for want of room on the disk."""
+        data = self._new(owner)
         try:
             write_whole(data, source)
-            if purpose not in _OURS:
-                self._check_room()
-            now = time.time()
-            expires = None if lasts_s is None else now + lasts_s
-            name, nbytes = clean_name(filename), data.stat().st_size
-            stored = StoredFile(id, name, purpose, nbytes, now, expires)
-            write_json(folder / f"{id}.json", asdict(stored))
+            self._check_room()
+            return self._note(data, filename, purpose, lasts_s)
         except BaseException:
             data.unlink(missing_ok=True)
             raise
+
+    def adopt(
+        self, owner: str, path: Path, *, filename: str, purpose: str, lasts_s: float | None = None
+    ) -> StoredFile:
+        """A file that was computed becomes one of an owner's, whatever room there is for files.
+
+        Where it lies is left as it is, to be deleted once this is noted. Raises NoRoom.
+        """
+        data = self._new(owner)
+        try:
+            with making_room(), path.open("rb") as source:
+                os.fsync(source.fileno())
+                try:
+                    data.hardlink_to(path)  # which takes no room
+                except OSError:
+                    write_whole(data, source)
+            return self._note(data, filename, purpose, lasts_s)
+        except BaseException:
+            data.unlink(missing_ok=True)
+            raise
+
+    def prune(self) -> None:
+        """Delete what is past its time."""
+        for path in self.folder.glob("*/file-*.json"):
+            self._known(path)
+
+    def _new(self, owner: str) -> Path:
+        folder = self._own(owner)
+        with making_room():
+            folder.mkdir(exist_ok=True, mode=0o700)
+        return folder / f"file-{secrets.token_hex(16)}.data"
+
+    def _note(self, data: Path, filename: str, purpose: str, lasts_s: float | None) -> StoredFile:
+        """From now on the file exists."""
+        now = time.time()
+        expires = None if lasts_s is None else now + lasts_s
+        name, nbytes = clean_name(filename), data.stat().st_size
+        stored = StoredFile(data.stem, name, purpose, nbytes, now, expires)
+        write_json(data.with_suffix(".json"), asdict(stored))
         return stored
 
     def get(self, owner: str, id: str) -> StoredFile:
@@ -163,21 +205,40 @@ def clean_name(name: str) -> str:
     return printable.strip(" .")[:_LONGEST_NAME] or "file"
 
 
+@contextmanager
+def making_room() -> Iterator[None]:
+    """Raises NoRoom where a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise NoRoom from error
+        raise
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that is there as a whole or not at all, also when the power fails. Raises NoRoom."""
+    passing = path.with_name(f"{path.name}.part")
+    try:
+        with making_room():
+            with passing.open("wb") as target:
+                yield target
+                target.flush()
+                os.fsync(target.fileno())
+            passing.replace(path)
+    except BaseException:
+        passing.unlink(missing_ok=True)
+        raise
+
+
 def write_whole(path: Path, source: BinaryIO) -> None:
-    """A file that is there as a whole or not at all, also when the power fails."""
-    passing = path.with_suffix(".part")
-    with passing.open("wb") as target:
+    """As a whole or not at all, also when the power fails. Raises NoRoom."""
+    with _whole(path) as target:
         shutil.copyfileobj(source, target)
-        target.flush()
-        os.fsync(target.fileno())
-    passing.replace(path)
 
 
 def write_json(path: Path, value: object) -> None:
     """The same for a value."""
-    passing = path.with_suffix(".json.part")
-    with passing.open("w", encoding="utf-8") as target:
-        json.dump(value, target)
-        target.flush()
-        os.fsync(target.fileno())
-    passing.replace(path)
+    with _whole(path) as target:
+        target.write(json.dumps(value).encode())

@@ -40,6 +40,7 @@ class Context:
     files: FileStore = field(default_factory=FileStore)
     batches: Batches = field(init=False)
     batches_together: int = 1
+    batch_days: float = 0.0
     manager: SessionManager = field(default_factory=lambda: SessionManager(SnapshotStore(0)))
     bounds: Bounds = field(default_factory=Bounds)
     sessions: KeptSessions = field(init=False)
@@ -48,7 +49,7 @@ class Context:
     allowances: Allowances = field(default_factory=lambda: Allowances(Limits()))
 
     def __post_init__(self) -> None:
-        self.batches = Batches(self.files, together=self.batches_together)
+        self.batches = Batches(self.files, together=self.batches_together, days=self.batch_days)
         self.sessions = KeptSessions(self.manager, self.catalogue, self.bounds)
         self.transfers = Transfers(self.manager, self.sessions)
 

@@ -20,6 +20,8 @@ from server.errors import (
     ArchiveUnavailable,
     InvalidRequest,
     ModelUnavailable,
+    NoRoom,
+    NotComplete,
     NotFound,
     Overloaded,
     RequestError,
@@ -72,6 +74,8 @@ _STATUS = {
     Stopping: 503,
     ModelUnavailable: 503,
     ArchiveUnavailable: 503,
+    NotComplete: 503,
+    NoRoom: 507,
     Overloaded: 429,
     TimeUp: 503,
 }

@@ -6,35 +6,48 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
 from server.batches.lines import check, fault
 from server.batches.record import Batch, Records, Status, not_found
 from server.batches.run import Call, Run, recount
-from server.errors import InvalidRequest, NotFound, RequestError
+from server.errors import InvalidRequest, NoRoom, NotFound, RequestError
 from server.files import FileStore
 
 log = logging.getLogger(__name__)
 
 WINDOW_S = 24 * 3600.0
+_TIDY_S = 60.0
+_DAY_S = 86400.0
 
 
 class Batches:
-    """Belongs to one event loop. together: requests of all batches that run at a time.
+    """Belongs to one event loop. together: requests of all batches that run at a time. days: how
+    long one that has ended is kept, with the files it made; 0 is for ever.
 
     What is under way when the server stops goes on when it starts again with the same folder;
     no request that has its answer is asked again.
     """
 
-    def __init__(self, files: FileStore, *, together: int = 1, window_s: float = WINDOW_S) -> None:
+    def __init__(
+        self,
+        files: FileStore,
+        *,
+        together: int = 1,
+        window_s: float = WINDOW_S,
+        days: float = 0.0,
+    ) -> None:
         self.call: Call | None = None
         self._files = files
         self._together = asyncio.Semaphore(together)
-        self._window_s = window_s
+        self._window_s, self._days = window_s, days
         self._batches: dict[str, Batch] = {}
         self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._unwritten: set[str] = set()  # whose last change is not on disk, for want of room
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def _records(self) -> Records:
@@ -42,6 +55,7 @@ class Batches:
 
     def start(self) -> None:
         """Go on with what another run of the server has begun; call from the event loop."""
+        self._tidying = asyncio.create_task(self._tidy_always())
         if not self._files.lasts:
             return
         for batch in self._records.load():
@@ -49,11 +63,13 @@ class Batches:
             if not batch.ended:
                 recount(batch, self._records)
                 self._begin(batch)
+            elif self._records.has_results(batch):
+                self._unwritten.add(batch.id)
 
     async def stop(self) -> None:
         """Leave what is under way as it is."""
         self._stopping = True
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *filter(None, [self._tidying])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -67,7 +83,8 @@ class Batches:
         metadata: Mapping[str, str] | None = None,
         output_lasts_s: float | None = None,
     ) -> Batch:
-        """Raises InvalidRequest where there is no such file, or it is for something else."""
+        """Raises InvalidRequest where there is no such file, or it is for something else, and
+        NoRoom."""
         try:
             purpose = self._files.get(owner, input_file_id).purpose
         except NotFound as error:
@@ -88,8 +105,8 @@ class Batches:
             metadata=metadata,
             output_lasts_s=output_lasts_s,
         )
-        self._batches[batch.id] = batch
         self._records.save(batch)
+        self._batches[batch.id] = batch
         self._begin(batch)
         return batch
 
@@ -181,29 +198,79 @@ class Batches:
             self._turn(batch, "finalizing")
 
     async def _finish(self, batch: Batch, status: Status) -> None:
-        """Makes files of what was written."""
-        records = self._records
-        failed = batch.total - batch.completed
-        if status == "completed":
-            failed = batch.failed
-        output = await asyncio.to_thread(self._keep, batch, records.answers(batch), "output")
-        errors = await asyncio.to_thread(self._keep, batch, records.faults(batch), "error")
-        batch.output_file_id, batch.error_file_id, batch.failed = output, errors, failed
+        """Raises NoRoom where it would be completed, without its results."""
+        try:
+            await self._gather(batch)
+        except NoRoom:
+            if status == "completed":
+                raise
+            self._unwritten.add(batch.id)
+        if status != "completed":
+            batch.failed = batch.total - batch.completed
         self._turn(batch, status)
-        for path in (records.answers(batch), records.faults(batch)):
-            path.unlink(missing_ok=True)
+        if batch.id not in self._unwritten:
+            self._records.forget_results(batch)
+
+    async def _gather(self, batch: Batch) -> None:
+        """Makes files of what was written. Raises NoRoom."""
+        answers, faults = self._records.answers(batch), self._records.faults(batch)
+        if batch.output_file_id is None:
+            batch.output_file_id = await asyncio.to_thread(self._keep, batch, answers, "output")
+        if batch.error_file_id is None:
+            batch.error_file_id = await asyncio.to_thread(self._keep, batch, faults, "error")
 
     def _keep(self, batch: Batch, path: Path, kind: str) -> str | None:
         if not path.is_file() or not path.stat().st_size:
             return None
-        with path.open("rb") as source:
-            name = f"{batch.id}_{kind}.jsonl"
-            lasts_s = batch.output_lasts_s
-            return self._files.add(
-                batch.owner, source, filename=name, purpose="batch_output", lasts_s=lasts_s
-            ).id
+        name, lasts_s = f"{batch.id}_{kind}.jsonl", batch.output_lasts_s
+        return self._files.adopt(
+            batch.owner, path, filename=name, purpose="batch_output", lasts_s=lasts_s
+        ).id
 
     def _turn(self, batch: Batch, status: Status) -> None:
+        """At once, and on disk as soon as there is room."""
         batch.status = status
         batch.at[status] = time.time()
-        self._records.save(batch)
+        try:
+            self._records.save(batch)
+        except NoRoom:
+            if batch.id not in self._unwritten:
+                log.warning("a batch cannot be written down for now: the disk is full")
+            self._unwritten.add(batch.id)
+
+    async def _tidy_always(self) -> None:
+        while True:
+            try:
+                await self.tidy()
+            except Exception:
+                log.exception("files or batches could not be tidied")
+            await asyncio.sleep(_TIDY_S)
+
+    async def tidy(self) -> None:
+        """Write what there was no room for, and forget what is past its time."""
+        for batch in [self._batches[id] for id in self._unwritten if id in self._batches]:
+            await self._write_again(batch)
+        old = time.time() - self._days * _DAY_S
+        for batch in list(self._batches.values()):
+            if self._days and batch.ended and max(batch.at.values()) < old:
+                del self._batches[batch.id]
+                self._unwritten.discard(batch.id)
+                await asyncio.to_thread(self._forget, batch)
+        await asyncio.to_thread(self._files.prune)
+
+    async def _write_again(self, batch: Batch) -> None:
+        try:
+            if batch.ended:
+                await self._gather(batch)
+            self._records.save(batch)
+        except NoRoom:
+            return
+        self._unwritten.discard(batch.id)
+        if batch.ended:
+            self._records.forget_results(batch)
+
+    def _forget(self, batch: Batch) -> None:
+        for id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            with suppress(NotFound):  # deleted, or past its own time
+                self._files.delete(batch.owner, id)
+        self._records.delete(batch)

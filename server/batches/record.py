@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from server.errors import NotFound
-from server.files import owned, write_json
+from server.files import making_room, owned, write_json
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 
@@ -74,8 +74,10 @@ class Records:
         self._folder = folder
 
     def save(self, batch: Batch) -> None:
+        """Raises NoRoom."""
         path = self._path(batch, "json")
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with making_room():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_json(path, asdict(batch))
 
     def answers(self, batch: Batch) -> Path:
@@ -83,6 +85,17 @@ class Records:
 
     def faults(self, batch: Batch) -> Path:
         return self._path(batch, "errors.jsonl")
+
+    def has_results(self, batch: Batch) -> bool:
+        return self.answers(batch).is_file() or self.faults(batch).is_file()
+
+    def forget_results(self, batch: Batch) -> None:
+        self.answers(batch).unlink(missing_ok=True)
+        self.faults(batch).unlink(missing_ok=True)
+
+    def delete(self, batch: Batch) -> None:
+        self._path(batch, "json").unlink(missing_ok=True)
+        self.forget_results(batch)
 
     def load(self) -> Iterator[Batch]:
         """All of them."""

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from server.batches.lines import Line, lines
 from server.batches.record import Batch, Records
+from server.errors import NoRoom
+from server.files import making_room
 
 _LATER = frozenset({429, 503})  # what a client would try again
 _PAUSE_S = 1.0
@@ -50,13 +52,21 @@ class Run:
         self._together = together
 
     async def answer_all(self) -> None:
-        """Until every request has its answer; what is cancelled or expired has those it has."""
+        """Until every request has its answer; what is cancelled or expired has those it has.
+
+        Raises NoRoom where an answer cannot be written down.
+        """
         rest = await asyncio.to_thread(self._left)
-        async with asyncio.TaskGroup() as group:
-            for line in rest:
-                await self._together.acquire()
-                task = group.create_task(self._answer(line))
-                task.add_done_callback(lambda _: self._together.release())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for line in rest:
+                    await self._together.acquire()
+                    task = group.create_task(self._answer(line))
+                    task.add_done_callback(lambda _: self._together.release())
+        except ExceptionGroup as errors:
+            if (full := errors.subgroup(NoRoom)) is not None:
+                raise full.exceptions[0] from errors
+            raise
 
     async def give_up_rest(self, code: str) -> None:
         """Writes a line for every request that was not answered."""
@@ -112,9 +122,19 @@ def _entry(line: Line, response: Any, error: Any) -> dict[str, Any]:
 
 
 def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """One line, in one write, so that what a crash leaves are whole lines and at most one part."""
-    with path.open("ab") as target:
-        target.write(json.dumps(entry).encode() + b"\n")
+    """One line, in one write, so that what a crash leaves are whole lines and at most one part.
+
+    Raises NoRoom, with nothing of it written.
+    """
+    line = memoryview(json.dumps(entry).encode() + b"\n")
+    with making_room(), path.open("ab", buffering=0) as target:
+        before = target.seek(0, os.SEEK_END)
+        try:
+            while line:
+                line = line[target.write(line) :]
+        except OSError:
+            target.truncate(before)
+            raise
 
 
 def entries(path: Path) -> Iterator[dict[str, Any]]:

@@ -238,6 +238,15 @@ class FileSettings(Section):
             "an upload must not fill the disk",
         ),
     ] = ByteSize(2 * GIB)
+    batch_days: Annotated[
+        float,
+        Field(ge=0, allow_inf_nan=False),
+        About(
+            "How long a batch is kept after its end, with the files it made",
+            "a number of days, 0 or more (0 = for ever)",
+            "results are fetched soon, or never",
+        ),
+    ] = 30.0
 
 
 class LogSettings(Section):

@@ -9,8 +9,8 @@ hangs longer than patience_s, and while it still hangs, nobody waits for it at a
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -25,10 +25,12 @@ from server.session.packing import Packing
 from server.session.patience import Patience, promise, tell
 from server.session.pins import Pins
 from server.session.place import Counts, Place
+from server.session.threads import DaemonPool
 
 log = logging.getLogger(__name__)
 
-_TIDY_S = 1.0
+_TIDY_S, _BUSY_S = 1.0, 0.005  # the latter lets others have the interpreter
+_POLL_S = 0.02
 _BATCH = 64
 _READERS = 4
 
@@ -67,11 +69,11 @@ class Archive:
         return self._outbox.dropped
 
     def open(self) -> None:
-        """Blocks while the homes are looked through."""
+        """Blocks while the homes are opened; they are looked through later."""
         self._places = [Place(home) for home in self._homes()]
         if self._places:
             self._outbox = Outbox(self._outbox_bytes)
-            self._readers = ThreadPoolExecutor(_READERS, "archive-read")
+            self._readers = DaemonPool(_READERS, "archive-read")
             self._thread = threading.Thread(target=self._run, name="archive", daemon=True)
             self._thread.start()
 
@@ -140,6 +142,15 @@ class Archive:
             raise HomeError("an archive does not answer")
         return [entry for entries in found for entry in entries]
 
+    async def complete(self) -> bool:
+        """entries() knows of everything; waits a while until it does."""
+        end = time.monotonic() + self._patience_s
+        while not all(place.home.complete for place in self._places):
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
     def _add(self, command: Command) -> None:
         if self._places:
             self._outbox.add(command)
@@ -182,9 +193,9 @@ class Archive:
 
     def _run(self) -> None:
         """The writer thread."""
-        stopped = False
+        stopped, pause_s = False, 0.0
         while not stopped:
-            batch = self._outbox.take(_BATCH, _TIDY_S)
+            batch = self._outbox.take(_BATCH, pause_s)
             self._follow()
             for whole, run in groupby(batch, lambda command: not isinstance(command, Change)):
                 if whole:
@@ -193,7 +204,7 @@ class Archive:
                     for command in run:
                         change = cast(Change, command)
                         tell(change.done, self._change(change.do))
-            self._change(lambda home: home.tidy())
+            pause_s = _BUSY_S if self._tidy() else _TIDY_S
         self._change(lambda home: home.close())
 
     def _follow(self) -> None:
@@ -225,6 +236,11 @@ class Archive:
         for place in self._places:
             if place.do(lambda home: home.put(written)):
                 place.wrote(len(written))
+
+    def _tidy(self) -> bool:
+        """True if there is more to do at once."""
+        busy = [place.ask(lambda home: home.tidy()) for place in self._places]
+        return any(busy)
 
     def _change(self, do: Callable[[Home], None]) -> bool:
         """True if every home could."""

@@ -1,12 +1,24 @@
-"""Encryption at rest: AES-256-GCM over a whole snapshot or document, bound to its key."""
+"""Encryption at rest: AES-256-GCM over a whole snapshot or document, bound to its key.
+
+    magic 1, nonce, ciphertext          a whole
+    magic 2, length, head, rest         two wholes, of which the first, of that length (4 bytes,
+                                        little endian), can be read and opened by itself
+
+The head says what the rest has to be, so that parts of two files do not pass for one.
+"""
 
 import base64
 import binascii
 import os
+from io import BytesIO
+from typing import BinaryIO
 
 from server.session.keys import Key
 
 _MAGIC = b"rwkv-server sealed 1\n"
+_PARTED = b"rwkv-server sealed 2\n"
+_HEAD, _REST = b" head", b" rest"  # behind the key that a part is bound to
+_LENGTH, _LONGEST_HEAD = 4, 2**24
 _NONCE, _KEY = 12, 32
 _EXTRA = "encryption needs the package cryptography: pip install 'rwkv-server[encryption]'"
 
@@ -33,7 +45,7 @@ class Cipher:
         """Raises CipherError. What was kept without encryption is not accepted either."""
         from cryptography.exceptions import InvalidTag
 
-        if not is_sealed(data):
+        if not data.startswith(_MAGIC):
             raise CipherError("it is not encrypted")
         start = len(_MAGIC)
         nonce, sealed = data[start : start + _NONCE], data[start + _NONCE :]
@@ -42,9 +54,33 @@ class Cipher:
         except (InvalidTag, ValueError) as error:
             raise CipherError("another key encrypted it, or it is damaged") from error
 
+    def seal_parts(self, key: Key, data: bytes, head: int) -> bytes:
+        """In two parts, of which the first has `head` bytes."""
+        first = self.seal(key + _HEAD, data[:head])
+        length = len(first).to_bytes(_LENGTH, "little")
+        return b"".join((_PARTED, length, first, self.seal(key + _REST, data[head:])))
+
+    def open_parts(self, key: Key, data: bytes) -> bytes:
+        """What was sealed in two parts, or as a whole. Raises CipherError."""
+        if not data.startswith(_PARTED):
+            return self.open(key, data)
+        file = BytesIO(data)
+        return self.open_head(key, file) + self.open(key + _REST, file.read())
+
+    def open_head(self, key: Key, file: BinaryIO) -> bytes:
+        """The first part, with no more read than that; all of what is a whole. Raises
+        CipherError."""
+        magic = file.read(len(_PARTED))
+        if magic != _PARTED:
+            return self.open(key, magic + file.read())
+        length = int.from_bytes(file.read(_LENGTH), "little")
+        if length > _LONGEST_HEAD:
+            raise CipherError("it is damaged")
+        return self.open(key + _HEAD, file.read(length))
+
 
 def is_sealed(data: bytes) -> bool:
-    return data.startswith(_MAGIC)
+    return data.startswith((_MAGIC, _PARTED))
 
 
 def _key(secret: str) -> bytes:

@@ -8,7 +8,8 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from io import BytesIO
+from typing import BinaryIO, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,7 @@ from server.session.entry import Entry
 
 ArchiveDtype = Literal["float32", "float16", "bf16"]
 _FORMAT, _VERSION = "rwkv-server snapshot", "1"
+_LONGEST_HEADER = 2**24  # bytes
 _HALVES = {"float16": torch.float16, "bf16": torch.bfloat16}
 _STATE = ("att_shift", "wkv", "ffn_shift")
 
@@ -46,8 +48,8 @@ def encode(entry: Entry, snapshot: Snapshot, dtype: ArchiveDtype = "float32") ->
 
 def decode(data: bytes) -> tuple[Entry, Snapshot]:
     """Raises CodecError for whatever encode did not write."""
-    header = _metadata(data)
-    entry = _entry(header, len(data))
+    header = _metadata(BytesIO(data))
+    entry = replace(_entry(header), nbytes=len(data))
     try:
         tensors = load(data)
         if _digest(tensors) != header["digest"]:
@@ -61,9 +63,17 @@ def decode(data: bytes) -> tuple[Entry, Snapshot]:
         raise CodecError(str(error)) from error
 
 
-def describe(data: bytes) -> Entry:
-    """The entry that a snapshot was kept as. Raises CodecError."""
-    return _entry(_metadata(data), len(data))
+def head_length(data: bytes) -> int:
+    """So many bytes of a snapshot are enough to describe it."""
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+def describe(file: BinaryIO) -> Entry:
+    """The entry that a snapshot was kept as, but for its size; reads no more than the header.
+
+    Raises CodecError.
+    """
+    return _entry(_metadata(file))
 
 
 def _halved(tensor: Tensor, half: torch.dtype | None) -> Tensor:
@@ -99,10 +109,12 @@ def _header(entry: Entry, dtypes: list[str]) -> dict[str, str]:
     }
 
 
-def _metadata(data: bytes) -> Mapping[str, str]:
+def _metadata(file: BinaryIO) -> Mapping[str, str]:
+    length = int.from_bytes(file.read(8), "little")
+    if length > _LONGEST_HEADER:
+        raise CodecError("it is no snapshot")
     try:
-        length = int.from_bytes(data[:8], "little")
-        header: Mapping[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+        header: Mapping[str, str] = json.loads(file.read(length))["__metadata__"]
         known = header["format"], header["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError("it is no snapshot") from error
@@ -111,9 +123,9 @@ def _metadata(data: bytes) -> Mapping[str, str]:
     return header
 
 
-def _entry(header: Mapping[str, str], nbytes: int) -> Entry:
+def _entry(header: Mapping[str, str]) -> Entry:
     try:
-        entry = Entry(
+        return Entry(
             key=bytes.fromhex(header["key"]),
             parent=bytes.fromhex(header["parent"]) or None,
             fingerprint=header["fingerprint"],
@@ -127,4 +139,3 @@ def _entry(header: Mapping[str, str], nbytes: int) -> Entry:
         )
     except (KeyError, ValueError) as error:
         raise CodecError("its header is damaged") from error
-    return replace(entry, nbytes=nbytes)

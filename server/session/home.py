@@ -53,6 +53,11 @@ class Home(Protocol):
     @property
     def tier(self) -> str: ...
 
+    @property
+    def complete(self) -> bool:
+        """lengths and entries know of everything that is here. Does not block."""
+        ...
+
     def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
         """Keep all; durable on return, unless it syncs at intervals only."""
         ...
@@ -83,8 +88,9 @@ class Home(Protocol):
 
     def delete(self, keys: Iterable[Key]) -> None: ...
 
-    def tidy(self) -> None:
-        """What is due: called about once a second and after every batch."""
+    def tidy(self) -> bool:
+        """What is due: called about once a second and after every batch, and soon again where it
+        returns True."""
         ...
 
     def contents(self) -> Contents:

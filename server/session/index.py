@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
     max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)), ?,
     EXISTS (SELECT 1 FROM entries WHERE parent = ?))
 """
+_TOTALS = "SELECT count(*), ifnull(sum(nbytes), 0) FROM entries"
+_SIZES = "SELECT count(*), ifnull(sum(nbytes), 0) FROM entries WHERE key = ?"
 _WAL_BYTES = 2**20  # of the journal, which comes beside the budget
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
@@ -47,7 +49,7 @@ _PRAGMAS: dict[str, str | int] = {
 class Index:
     """The files are the truth; an index that is damaged or of another version begins anew.
 
-    One connection for all threads; a lock is held for microseconds.
+    One connection for all threads; a lock is held for microseconds. count, nbytes: of all entries.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,19 +60,20 @@ class Index:
             for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
                 path.with_name(name).unlink(missing_ok=True)
             self._connection = opened(path, _VERSION, _SCHEMA, _PRAGMAS)
+        ((self.count, self.nbytes),) = self._rows(_TOTALS)
         with self._changing() as connection:  # an index of an earlier release has none
             connection.execute(_PINS)
 
-    def put(self, entries: Iterable[Entry]) -> None:
-        with self._changing() as connection:
+    def put(self, entries: Sequence[Entry]) -> None:
+        with self._changing(entry.key for entry in entries) as connection:
             for entry in entries:
                 connection.execute(_PUT, (*_row(entry), entry.key, entry.path, entry.key))
                 connection.execute(
                     "UPDATE entries SET inner_ = 1 WHERE key = ? AND NOT inner_", (entry.parent,)
                 )
 
-    def delete(self, keys: Iterable[Key]) -> None:
-        with self._changing() as connection:
+    def delete(self, keys: Collection[Key]) -> None:
+        with self._changing(keys) as connection:
             connection.executemany("DELETE FROM entries WHERE key = ?", ((k,) for k in keys))
 
     def touch(self, keys: Iterable[Key]) -> None:
@@ -87,7 +90,8 @@ class Index:
         """Every size to whole blocks."""
         with self._changing() as connection:
             query = "UPDATE entries SET nbytes = (nbytes / ?1 + 1) * ?1 WHERE nbytes % ?1"
-            connection.execute(query, (block,))
+            if connection.execute(query, (block,)).rowcount:
+                self.count, self.nbytes = connection.execute(_TOTALS).fetchone()
 
     def cheapest(self, count: int) -> list[tuple[Key, int]]:
         """The unpinned entries that go first, with their bytes."""
@@ -115,8 +119,10 @@ class Index:
         query = "SELECT nbytes FROM entries WHERE key = ?"
         return {key: rows[0][0] for key in keys if (rows := self._rows(query, key))}
 
-    def all_sizes(self) -> dict[Key, int]:
-        return dict(self._rows("SELECT key, nbytes FROM entries"))
+    def beginning_with(self, byte: int) -> set[Key]:
+        """The keys whose first byte this is."""
+        query = "SELECT key FROM entries WHERE key >= ? AND key <= ?"
+        return {k for (k,) in self._rows(query, bytes([byte]), bytes([byte]) + b"\xff" * 32)}
 
     def lengths(self, fingerprint: str, owner: str) -> list[int]:
         query = "SELECT DISTINCT tokens FROM entries WHERE plain AND fingerprint = ? AND owner = ?"
@@ -138,12 +144,23 @@ class Index:
             raise HomeError(f"its index cannot be read: {error}") from error
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _changing(self, sized: Iterable[Key] = ()) -> Iterator[sqlite3.Connection]:
+        """A transaction; sized: the keys whose entries come, go or change their sizes in it."""
+        keys = set(sized)
         try:
-            with self._lock, self._connection:
-                yield self._connection
+            with self._lock:
+                with self._connection:
+                    count, nbytes = self._totals(keys)
+                    yield self._connection
+                    now = self._totals(keys)
+                self.count += now[0] - count
+                self.nbytes += now[1] - nbytes
         except sqlite3.Error as error:
             raise HomeError(f"its index cannot be written: {error}") from error
+
+    def _totals(self, keys: Iterable[Key]) -> tuple[int, int]:
+        found = [self._connection.execute(_SIZES, (key,)).fetchone() for key in keys]
+        return sum(count for count, _ in found), sum(nbytes for _, nbytes in found)
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from server.engine.snapshot import Snapshot
+from server.errors import NotComplete
 from server.session.archive import Archive
 from server.session.entry import Entry, Owner, owner_name
 from server.session.flights import Flight, Flights
@@ -16,6 +17,8 @@ from server.session.ids import KnownLengths
 from server.session.keys import Key, id_keys
 from server.session.pins import Pins
 from server.session.store import SnapshotStore
+
+_NOT_COMPLETE = "The index of what is kept is being made anew; conversations go on meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,11 @@ class SessionManager:
         """All that is kept of a caller's, once each, the most recently used first.
 
         The tier is the nearest that has it; it is pinned where it is in any, and used when it was
-        in any. Reads the indexes of all tiers. every_home: see Archive.entries.
+        in any. Reads the indexes of all tiers. every_home: see Archive.entries. Raises NotComplete
+        while one does not know of everything yet.
         """
+        if self._archive is not None and not await self._archive.complete():
+            raise NotComplete(_NOT_COMPLETE, retry_after_s=5, code="index_not_complete")
         owner = owner_name(caller)
         far: list[Entry] = []
         if self._archive is not None:
@@ -178,7 +184,7 @@ class SessionManager:
     async def delete(self, caller: str, keys: Iterable[Key]) -> list[Key]:
         """Forget those of the keys that are the caller's, in every tier; returns them.
 
-        Raises HomeError where that cannot be done in a tier now.
+        Raises NotComplete, and HomeError where that cannot be done in a tier now.
         """
         known = {entry.key for entry in await self.entries(caller, every_home=True)}
         mine = [key for key in keys if key in known]

@@ -1,6 +1,8 @@
 """Snapshots to bytes and back: halved where that is wanted, encrypted where there is a key."""
 
 import logging
+from io import BytesIO
+from typing import BinaryIO
 
 from server.engine.snapshot import Snapshot
 from server.session import codec
@@ -21,7 +23,9 @@ class Packing:
 
     def pack(self, entry: Entry, snapshot: Snapshot) -> bytes:
         data = codec.encode(entry, snapshot, self._dtype)
-        return self._cipher.seal(entry.key, data) if self._cipher else data
+        if self._cipher is None:
+            return data
+        return self._cipher.seal_parts(entry.key, data, codec.head_length(data))
 
     def unpack(self, key: Key, data: bytes) -> tuple[Entry, Snapshot] | None:
         """None for what cannot be read, or was kept under another key."""
@@ -32,13 +36,15 @@ class Packing:
             return None
         return (entry, snapshot) if entry.key == key else None
 
-    def describe(self, key: Key, data: bytes) -> Entry:
-        """Raises ValueError."""
-        return codec.describe(self._opened(key, data))
+    def describe(self, key: Key, file: BinaryIO) -> Entry:
+        """From its head, which is all that is read. Raises ValueError."""
+        if self._cipher is not None:
+            return codec.describe(BytesIO(self._cipher.open_head(key, file)))
+        return codec.describe(file)
 
     def _opened(self, key: Key, data: bytes) -> bytes:
         if self._cipher:
-            return self._cipher.open(key, data)
+            return self._cipher.open_parts(key, data)
         if is_sealed(data):
             raise CipherError("it is encrypted, and no key is set")
         return data

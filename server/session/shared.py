@@ -39,6 +39,7 @@ class SharedHome:
     """
 
     tier = "shared"
+    complete = True
 
     def __init__(self, url: str, *, days: float = 0.0) -> None:
         try:
@@ -144,8 +145,9 @@ class SharedHome:
         unpinned = {c.key for c in told if c.what == "unpinned" and c.key in known}
         return News(tuple(gone), tuple(key for key in unpinned if not known[key].pinned))
 
-    def tidy(self) -> None:
+    def tidy(self) -> bool:
         """The store looks after itself."""
+        return False
 
     def contents(self) -> Contents:
         """What this server has written: others write there too."""

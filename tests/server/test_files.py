@@ -68,8 +68,13 @@ def test_there_is_room_for_so_much_and_no_more(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest) as full:
         add(store, "bob", data=b"x" * 6)
     assert full.value.code == "storage_full"
-    add(store, data=b"x" * 6, purpose="batch_output")  # what was computed is kept
+    computed = tmp_path / "computed"
+    computed.write_bytes(b"x" * 6)
+    adopted = store.adopt("ann", computed, filename="out", purpose="batch_output")
+    assert store.path("ann", adopted.id).read_bytes() == computed.read_bytes()
+    computed.unlink()
     store.delete("ann", first.id)
+    assert store.path("ann", adopted.id).read_bytes() == b"x" * 6
     assert len(list(tmp_path.rglob("*.data"))) == 1
 
 
@@ -82,6 +87,30 @@ def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="gone"):
         store.add("ann", Broken(), filename="a", purpose="batch")
     assert store.list("ann") == []
+
+
+def test_what_a_killed_process_has_left_is_deleted(tmp_path: Path) -> None:
+    stored = add(FileStore(tmp_path))
+    (own,) = tmp_path.iterdir()
+    (tmp_path / "batches").mkdir()
+    for left in (own / "file-1.data.part", own / "file-2.data", tmp_path / "batches" / "b.part"):
+        left.write_bytes(b"x")
+    store = FileStore()
+    store.lie_in(tmp_path)
+    assert store.list("ann") == [stored]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 2
+
+
+def test_expired_files_go_though_nobody_asks_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path)
+    add(store, lasts_s=10)
+    kept = add(store)
+    later = time.time() + 11
+    monkeypatch.setattr(time, "time", lambda: later)
+    store.prune()
+    assert {path.stem for path in tmp_path.rglob("file-*")} == {kept.id}
 
 
 def test_without_a_folder_everything_goes_at_the_end() -> None:

@@ -1,6 +1,8 @@
 """/v1/files and /v1/batches: the OpenAI SDK against a real server with a real, if random, model."""
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -173,6 +175,31 @@ def test_a_broken_form_is_a_mistake(serving: tuple[str, App]) -> None:
     response = httpx.post(f"{serving[0]}/v1/files", headers=headers, content=b"--y\r\nno")
     assert response.status_code == 400
     assert set(response.json()) == {"error"}
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(
+    client: OpenAI, serving: tuple[str, App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = serving[1].context.files.folder
+    file = upload(client, request("a", hello()))
+    before = sorted(folder.rglob("*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for ask in (
+            lambda: upload(client, request("a", hello())),
+            lambda: client.batches.create(
+                input_file_id=file.id, endpoint=CHAT, completion_window="24h"
+            ),
+        ):
+            with pytest.raises(APIStatusError) as refused:
+                ask()
+            assert (refused.value.status_code, refused.value.code) == (507, "insufficient_storage")
+            assert refused.value.type == "server_error"
+    assert [path for path in folder.rglob("*") if path.is_file() and path not in before] == []
+    assert ended(client, run(client, request("a", hello()))).status == "completed"
 
 
 def test_expiry_is_told(client: OpenAI) -> None:

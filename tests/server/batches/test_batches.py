@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from server.batches import Answer, Batch, Batches
-from server.errors import InvalidRequest, NotFound
+from server.errors import InvalidRequest, NoRoom, NotFound
 from server.files import FileStore
 
 ENDPOINT = "/v1/completions"
@@ -235,3 +236,47 @@ async def test_a_batch_whose_file_is_deleted_fails_with_what_it_has(
     assert found.status == "failed"
     assert [fault["code"] for fault in found.errors] == ["file_not_found"]
     assert len(again.output(found)) == found.completed == 2
+
+
+async def test_an_ended_batch_goes_after_its_time_with_what_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setup = Setup(tmp_path, days=3)
+    batch = setup.create()
+    await until(lambda: batch.ended)
+    await setup.batches.tidy()
+    assert setup.output(batch)
+    later = time.time() + 3.1 * 86400
+    monkeypatch.setattr(time, "time", lambda: later)
+    fresh = setup.create()
+    await until(lambda: fresh.ended)
+    await setup.batches.tidy()
+    assert setup.batches.list("ann") == [fresh]
+    inputs = {batch.input_file_id, fresh.input_file_id}  # which are the caller's own to delete
+    kept = {file.id for file in setup.files.list("ann")}
+    assert kept == {fresh.output_file_id} | inputs
+    again = Setup(tmp_path)
+    again.batches.start()
+    assert [one.id for one in again.batches.list("ann")] == [fresh.id]
+    await again.batches.stop()
+
+
+async def test_results_that_were_not_made_files_when_the_server_stopped_are_after_a_restart(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise NoRoom
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "adopt", full)
+        batch = setup.create()
+        await until(lambda: batch.ended)
+    assert (batch.status, batch.completed, batch.output_file_id) == ("failed", 4, None)
+    assert [fault["code"] for fault in batch.errors] == ["insufficient_storage"]
+    again = Setup(tmp_path)
+    again.batches.start()
+    found = again.batches.get("ann", batch.id)
+    await until(lambda: found.output_file_id is not None)
+    assert len(again.output(found)) == 4
+    await again.batches.stop()
+    assert not list(tmp_path.rglob("*.jsonl"))

@@ -4,14 +4,20 @@ A program, as it runs where nothing else can see the file system: test_full_disk
 """
 
 import asyncio
+import io
 import logging
 import os
 import sys
 from pathlib import Path
 
+from server.batches import Batches
+from server.errors import NoRoom
+from server.files import FileStore
 from server.records import KeptRecords
 from server.session import Packing, SessionManager
 from server.session.disk import DiskHome
+from tests.server.batches.test_batches import ENDPOINT, Server, until
+from tests.server.batches.test_batches import line as request
 from tests.server.session.states import ANN, kept_in, same, snapshot
 
 BLOCK = 4096
@@ -104,7 +110,65 @@ async def documents(folder: Path) -> None:
     records.close()
 
 
+def hidden(folder: Path) -> list[Path]:
+    """What is neither a file of somebody's nor the record of a batch."""
+    whole = {".json", ".data"}
+    return [p for p in folder.rglob("*") if p.is_file() and p.suffix not in whole]
+
+
+async def files(folder: Path) -> None:
+    """Uploads are refused, a batch that cannot write its answers fails; later all goes on."""
+    store, filler = FileStore(folder / "files"), folder / "filler"
+    server = Server()
+    batches = Batches(store, together=2)
+    batches.call = server
+    requests = b"\n".join(request(f"p{number}") for number in range(50))
+
+    def upload(data: bytes) -> str:
+        return store.add("ann", io.BytesIO(data), filename="in", purpose="batch").id
+
+    good = upload(requests)
+    ends = set[str]()
+    for blocks in (0, 1, 2, 6, 16, 28):
+        server.held = {"p40"}
+        batch = batches.create("ann", ENDPOINT, good)
+        await until(lambda: batch.completed == 49)  # noqa: B023
+        fill(filler, blocks)
+        try:
+            upload(b"x" * BLOCK * 40)
+        except NoRoom:
+            pass
+        else:
+            raise AssertionError("the disk was never full")
+        try:
+            created = batches.create("ann", ENDPOINT, good)
+        except NoRoom:
+            ends.add("refused")
+        else:
+            server.held = set()
+            await until(lambda: created.ended)  # noqa: B023
+            ends.add(created.status)
+            if created.status == "failed":
+                assert [f["code"] for f in created.errors] == ["insufficient_storage"]
+        batches.cancel("ann", batch.id)
+        await until(lambda: batch.ended)  # noqa: B023
+        assert batch.status in {"cancelled", "failed"}
+        filler.unlink()
+        server.held = set()
+        await batches.tidy()
+        assert hidden(folder / "files") == []
+        assert batch.completed == 49
+        assert batch.output_file_id is not None
+        assert len(store.path("ann", batch.output_file_id).read_bytes().splitlines()) == 49
+        again = batches.create("ann", ENDPOINT, upload(requests))
+        await until(lambda: again.ended)  # noqa: B023
+        assert (again.status, again.completed) == ("completed", 50)
+    assert ends == {"refused", "failed", "completed"}
+    await batches.stop()
+
+
 if __name__ == "__main__":
     logging.getLogger().addHandler(Warnings(logging.WARNING))
     asyncio.run(states(Path(sys.argv[1])))
     asyncio.run(documents(Path(sys.argv[1])))
+    asyncio.run(files(Path(sys.argv[1])))

@@ -33,6 +33,13 @@ def disk(
     return DiskHome(folder, budget, describe=(packing or Packing()).describe, **more)
 
 
+def settled(home: DiskHome) -> DiskHome:
+    """With an index that is complete."""
+    while home.tidy():
+        pass
+    return home
+
+
 @asynccontextmanager
 async def kept_in(
     folder: Path, packing: Packing | None = None, memory: int = 10**8, **more: Any

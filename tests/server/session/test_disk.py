@@ -10,7 +10,8 @@ import pytest
 
 from server.session import Cipher, Entry, FolderLock, HomeError, Packing, owner_name
 from server.session import disk as module
-from tests.server.session.states import ANN, BOB, disk, kept_in, same, snapshot
+from server.session.folder import StateFolder
+from tests.server.session.states import ANN, BOB, disk, kept_in, same, settled, snapshot
 
 BLOCK = 4096
 
@@ -107,7 +108,7 @@ def test_old_ones_go_and_pinned_ones_stay(tmp_path: Path) -> None:
     home = filled(tmp_path, 10 * BLOCK, 2)
     home.pin(entry(0).key, True)
     home.close()
-    home = disk(tmp_path, 10 * BLOCK, days=1.0)
+    home = settled(disk(tmp_path, 10 * BLOCK, days=1.0))
     assert [e.key for e in home.entries("ann")] == [entry(0).key]
     home.close()
 
@@ -189,14 +190,14 @@ async def test_a_full_disk_leaves_memory_one_warning_and_a_count(
 def test_of_files_written_together_the_whole_ones_count_though_others_fail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module.DiskHome._write
+    real = StateFolder.write
 
-    def broken(home: module.DiskHome, key: bytes, data: bytes) -> None:
+    def broken(folder: StateFolder, key: bytes, data: bytes) -> None:
         if key == entry(2).key:
             raise OSError(28, "No space left on device")
-        real(home, key, data)
+        real(folder, key, data)
 
-    monkeypatch.setattr(module.DiskHome, "_write", broken)
+    monkeypatch.setattr(StateFolder, "write", broken)
     home = disk(tmp_path, 10 * BLOCK)
     with pytest.raises(HomeError, match="No space left"):
         home.put([(entry(number), b"x" * BLOCK) for number in (1, 2)])
@@ -211,7 +212,7 @@ def test_an_index_of_exact_sizes_counts_whole_blocks_from_now_on(tmp_path: Path)
     home = filled(tmp_path, 10 * BLOCK, 2)
     home._index.put([entry(1, nbytes=BLOCK - 5)])
     home.close()
-    home = disk(tmp_path, 10 * BLOCK)
+    home = settled(disk(tmp_path, 10 * BLOCK))
     assert home.contents().nbytes == 2 * BLOCK
     home.close()
 
@@ -233,7 +234,7 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 
 def test_lookups_do_not_slow_down_with_what_is_kept(tmp_path: Path) -> None:
     home = disk(tmp_path, 10**9)
-    home._index.put(entry(number) for number in range(100_000))
+    home._index.put([entry(number) for number in range(100_000)])
     home.put([(entry(100_001), b"x")])
     start = time.perf_counter()
     assert home.find([entry(3).key, entry(100_001).key]) == (entry(100_001).key, b"x")
