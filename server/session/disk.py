@@ -19,7 +19,7 @@ from server.session.index import Index
 from server.session.keys import Key
 from server.session.pins import Pins
 from server.session.reconcile import Describe, Reconciling
-from server.session.threads import DaemonPool
+from server.threads import DaemonPool
 
 _SWEEP_S = 60.0
 _DAY_S = 86400.0

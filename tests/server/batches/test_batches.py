@@ -276,7 +276,6 @@ async def test_results_that_were_not_made_files_when_the_server_stopped_are_afte
     again = Setup(tmp_path)
     again.batches.start()
     found = again.batches.get("ann", batch.id)
-    await until(lambda: found.output_file_id is not None)
+    await until(lambda: not list(tmp_path.rglob("*.jsonl")))
     assert len(again.output(found)) == 4
     await again.batches.stop()
-    assert not list(tmp_path.rglob("*.jsonl"))

@@ -96,13 +96,18 @@ async def test_a_read_that_hangs_finds_nothing_and_the_next_one_does_not_wait(
                 await asyncio.sleep(0.01)
 
 
-async def test_an_application_ends_though_its_store_hangs(tmp_path: Path) -> None:
+async def test_an_application_ends_with_one_warning_though_its_store_hangs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     home = Hanging(tmp_path)
     archive = Archive(lambda: [home], Packing(), patience_s=PATIENCE_S)
     archive.open()
     home.gate.clear()
     archive.put(entry("a"), snapshot(1))
     assert await seconds(archive.close()) < 5
+    assert caplog.messages == [
+        "conversations that wait to be written are lost: their archive hangs"
+    ]
     home.gate.set()
 
 

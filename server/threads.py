@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -40,9 +41,10 @@ class DaemonPool(Executor):
                 thread.join()
 
     def _cancel(self) -> None:
-        while not self._work.empty():
-            if (work := self._work.get()) is not None:
-                work[0].cancel()
+        with suppress(Empty):
+            while True:
+                if (work := self._work.get_nowait()) is not None:
+                    work[0].cancel()
 
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
