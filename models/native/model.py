@@ -31,7 +31,10 @@ _SPARE = {
     ("avx512", torch.qint8): 3,
     ("avx512", torch.quint4x2): 3,
     ("avx2", torch.bfloat16): 2,
-}  # see docs/decisions/0036
+    ("avx2", torch.int8): 2,
+    ("avx2", torch.qint8): 2,
+    ("avx2", torch.quint4x2): 2,
+}  # see docs/decisions/0036 and 0041
 
 
 class NativeModel:

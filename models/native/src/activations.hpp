@@ -4,7 +4,7 @@
 #include "model.hpp"
 #include "simd.hpp"
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 #if defined(__AVX512VNNI__) || defined(__ARM_FEATURE_DOTPROD)
@@ -36,6 +36,15 @@ inline void put_half(const Activations& to, int64_t t, int64_t at, const float* 
     for (int i = 0; i < BLOCK; i += LANES) to_half(row + i, load(from + i));
 }
 
+// AVX2 multiplies inputs 0 and 2 of four together, and 1 and 3.
+inline Shorts in_order(Shorts x) {
+#if defined(__AVX2__) && !defined(RWKV_SPLIT)
+    return Shorts(_mm_shufflehi_epi16(_mm_shufflelo_epi16(__m128i(x), 0xd8), 0xd8));
+#else
+    return x;
+#endif
+}
+
 // GROUP values to integers up to 127·256 in size.
 inline void put_fine(const Activations& to, int64_t t, int64_t group, const float* from) {
     constexpr int COUNT = GROUP / LANES;
@@ -55,7 +64,7 @@ inline void put_fine(const Activations& to, int64_t t, int64_t group, const floa
         high_sum += high;
         low_sum += low;
 #else
-        store_as(to.fine + t * to.depth + at, __builtin_convertvector(q, Shorts));
+        store_as(to.fine + t * to.depth + at, in_order(__builtin_convertvector(q, Shorts)));
         low_sum += q;
 #endif
     }

@@ -3,7 +3,7 @@
 
 namespace {
 
-constexpr int INTEGER_BLOCKS = 1, FINE_TOKENS = 2, COARSE_TOKENS = 2;
+constexpr int INTEGER_BLOCKS = 1, FINE_TOKENS = 2, COARSE_TOKENS = 2, NIBBLE_TOKENS = 2;
 
 // Activations of T tokens: the first at `in`, `stride` bytes apart. Of 16-bit ones in two planes, the
 // second is `depth` bytes further on. offsets: of the first token, those of others further on.
@@ -15,65 +15,7 @@ struct Inputs {
 };
 
 // sums[t] of every row of a block, over the inputs that share a scale. `few`: which FEW of a GROUP.
-#if defined(__AVX2__)
-
-template <int PLANES>
-inline __m256i four_inputs(const int8_t* in, int k) {
-    if (PLANES == 2) return _mm256_set1_epi64x(load_as<int64_t>(in + 2 * k));
-    __m128i bytes = _mm_cvtsi32_si128(load_as<int32_t>(in + k));
-    return _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(bytes));
-}
-
-template <class W, int PLANES, int T>
-inline void sum_up(const uint8_t* w, const Inputs& x, int few, Int (*sums)[PARTS]) {
-    if constexpr (W::PER_BYTE == 2) {
-        const __m256i lower = _mm256_set1_epi8(15);
-        __m256i pairs[T][2] = {};  // eight rows each, two sums a row: at most 8·2·15·127
-        for (int k = 0; k < FEW; k += 8) {
-            for (int i = 0; i < 2; ++i) {
-                __m256i stored = _mm256_load_si256(
-                    reinterpret_cast<const __m256i*>(w + k * UNIT / 2 + 32 * i));
-                __m256i a = _mm256_and_si256(stored, lower);
-                __m256i b = _mm256_and_si256(_mm256_srli_epi16(stored, 4), lower);
-                for (int t = 0; t < T; ++t) {
-                    const int8_t* in = x.in + t * x.stride + k;
-                    __m256i first = _mm256_set1_epi32(load_as<int32_t>(in));
-                    __m256i second = _mm256_set1_epi32(load_as<int32_t>(in + 4));
-                    __m256i both = _mm256_add_epi16(_mm256_maddubs_epi16(a, first),
-                                                    _mm256_maddubs_epi16(b, second));
-                    pairs[t][i] = _mm256_add_epi16(pairs[t][i], both);
-                }
-            }
-        }
-        for (int t = 0; t < T; ++t) {
-            int32_t offset = W::OFFSET * x.offsets[t * x.offset_stride + few];
-            for (int i = 0; i < 2; ++i)
-                sums[t][i] = Int(_mm256_madd_epi16(pairs[t][i], _mm256_set1_epi16(1))) + offset;
-        }
-    } else {
-        __m256i pairs[T][4] = {};  // four rows each, two sums a row
-        for (int k = 0; k < GROUP; k += 4) {
-            for (int i = 0; i < 4; ++i) {
-                __m256i row = _mm256_cvtepu8_epi16(
-                    _mm_load_si128(reinterpret_cast<const __m128i*>(w + k * UNIT + 16 * i)));
-                for (int t = 0; t < T; ++t) {
-                    __m256i four = four_inputs<PLANES>(x.in + t * x.stride, k);
-                    pairs[t][i] = _mm256_add_epi32(pairs[t][i], _mm256_madd_epi16(row, four));
-                }
-            }
-        }
-        for (int t = 0; t < T; ++t) {
-            const int32_t* offsets = x.offsets + t * x.offset_stride;
-            int32_t offset = W::OFFSET * (offsets[1] + (PLANES == 1 ? offsets[0] : 0));
-            for (int i = 0; i < 2; ++i) {
-                __m256i rows = _mm256_hadd_epi32(pairs[t][2 * i], pairs[t][2 * i + 1]);
-                sums[t][i] = Int(_mm256_permute4x64_epi64(rows, 0xd8)) + offset;
-            }
-        }
-    }
-}
-
-#elif defined(__ARM_FEATURE_DOTPROD)
+#if defined(__ARM_FEATURE_DOTPROD)
 
 inline int8x16_t four_inputs(const int8_t* in) {
     return vreinterpretq_s8_s32(vdupq_n_s32(load_as<int32_t>(in)));

@@ -4,7 +4,7 @@
 namespace {
 
 // Of activations in 16 bits, and in 8.
-constexpr int INTEGER_BLOCKS = 2, FINE_TOKENS = 4, COARSE_TOKENS = 6;
+constexpr int INTEGER_BLOCKS = 2, FINE_TOKENS = 4, COARSE_TOKENS = 6, NIBBLE_TOKENS = 6;
 
 // Four inputs of each row, or eight in two parts, as unsigned bytes.
 template <class W>

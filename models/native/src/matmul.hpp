@@ -32,14 +32,17 @@ struct Reach {
 
     Reach(const Matrix& m, const Activations& x)
         : blocks(m.is_half() ? HALF_BLOCKS : INTEGER_BLOCKS),
-          tokens(m.is_half() ? HALF_TOKENS : x.coarse ? COARSE_TOKENS : FINE_TOKENS) {}
+          tokens(m.is_half()                     ? HALF_TOKENS
+                 : m.stored == Stored::NIBBLES ? NIBBLE_TOKENS
+                 : x.coarse                    ? COARSE_TOKENS
+                                               : FINE_TOKENS) {}
 };
 
 template <int HALVES, int INTEGERS>
 Tile tile_for(const Matrix& m, const Activations& x, int tokens) {
     if (m.is_half()) return half_tile_of<HALVES>(tokens, UpTo<HALF_TOKENS>());
     if (m.stored == Stored::NIBBLES)
-        return integer_tile_of<NibbleWeights, 1, INTEGERS>(tokens, UpTo<COARSE_TOKENS>());
+        return integer_tile_of<NibbleWeights, 1, INTEGERS>(tokens, UpTo<NIBBLE_TOKENS>());
     if (x.coarse) return integer_tile_of<ByteWeights, 1, INTEGERS>(tokens, UpTo<COARSE_TOKENS>());
     return integer_tile_of<ByteWeights, 2, INTEGERS>(tokens, UpTo<FINE_TOKENS>());
 }
@@ -59,9 +62,11 @@ inline void multiply(const Matrix& m, const Activations& x, int64_t first, int64
     int64_t ahead = stop - start <= most.tokens ? AHEAD : m.bytes(m.depth);
     alignas(64) float out[MOST_TOKENS][MOST_ROWS];
     for (int64_t block = first, blocks; block < last; block += blocks) {
-        blocks = last - block < most.blocks ? 1 : most.blocks;
+        // Blocks of one tile lie side by side, in one unit.
+        blocks = block % most.blocks || last - block < most.blocks ? 1 : most.blocks;
         for (int64_t token = start, tokens; token < stop; token += tokens) {
-            tokens = stop - token < most.tokens ? stop - token : most.tokens;
+            int64_t left = stop - token, tiles = (left + most.tokens - 1) / most.tokens;
+            tokens = (left + tiles - 1) / tiles;  // alike, as small tiles read weights as often
             Tile tile = tile_for(m, x, int(blocks), int(tokens));
             tile(m, x, block, token, token + tokens == stop ? ahead : 0, out);
             for (int64_t b = 0; b < blocks; ++b)

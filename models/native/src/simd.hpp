@@ -8,6 +8,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #if defined(__AVX512F__)
 #define RWKV_LANES 16
 #elif defined(__AVX2__)
@@ -39,9 +43,13 @@ inline void store_as(T* to, V value) { memcpy(to, &value, sizeof value); }
 inline Vec load(const float* from) { return load_as<Vec>(from); }
 inline void store(float* to, Vec value) { store_as(to, value); }
 inline Vec all(float x) {
+#if RWKV_LANES == 8
+    return Vec(_mm256_set1_ps(x));  // GCC makes eight stores of the loop below
+#else
     Vec value;
     for (int i = 0; i < LANES; ++i) value[i] = x;
     return value;
+#endif
 }
 template <class To, class From>
 inline To bits(From value) {
@@ -49,6 +57,17 @@ inline To bits(From value) {
     To result;
     memcpy(&result, &value, sizeof value);
     return result;
+}
+
+// A sum that is to stay in its register. Left alone, compilers may add products to one another before
+// they add them to a sum, or put sums elsewhere, and then have too few registers for many.
+template <class V>
+inline void keep(V& sum) {
+#if defined(__AVX2__)
+    asm("" : "+x"(sum));
+#else
+    (void)sum;
+#endif
 }
 
 // Memory that will be read soon.
@@ -107,7 +126,12 @@ inline Vec hyperbolic(Vec x) { return 1.0f - 2.0f / (1.0f + exponential(x + x));
 
 inline float from_bf16(uint16_t x) { return bits<float>(uint32_t(x) << 16); }
 inline Vec load_bf16(const uint16_t* from) {
+#if RWKV_LANES == 8
+    // Which the compilers' own notation makes four instructions of.
+    return bits<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_as<__m128i>(from)), 16));
+#else
     return bits<Vec>(__builtin_convertvector(load_as<Halves>(from), Uint) << 16);
+#endif
 }
 
 // The square tile at `from` (rows `stride` apart) turned into `to` (rows `to_stride` apart).

@@ -62,28 +62,59 @@ void half_tile(const Matrix& m, const Activations& x, int64_t block, int64_t tok
 }
 
 #else
-constexpr int HALF_BLOCKS = 1, HALF_TOKENS = LANES == 8 ? 4 : 2;
+// As many vectors of rows at once as have their sums in 16 registers; the next ones read from where
+// the first ones' neighbours were read a moment ago.
+constexpr int HALF_BLOCKS = LANES == 8 ? 2 : 1, HALF_TOKENS = LANES == 8 ? 6 : 2;
+constexpr int PANEL = 64;  // inputs
+
+template <int S, int T>
+inline void half_strip(const uint16_t* w, const Half* in, int64_t stride, int64_t depth,
+                       int64_t ahead, float (*out)[MOST_ROWS]) {
+    Vec total[T][S];
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+        for (int s = 0; s < S; ++s) total[t][s] = load(out[t] + s * LANES);
+    for (int64_t k = 0; k < depth; k += 2, w += 2 * UNIT) {
+#pragma GCC unroll 8
+        for (int half = 0; half < 2; ++half) {
+            Vec row[S];
+#pragma GCC unroll 8
+            for (int s = 0; s < S; ++s) {
+                Uint both = load_as<Uint>(w + 2 * s * LANES);
+                row[s] = bits<Vec>(half ? both & 0xffff0000u : both << 16);
+            }
+#pragma GCC unroll 8
+            for (int t = 0; t < T; ++t) {
+                float x = in[t * stride + k + half];
+#pragma GCC unroll 8
+                for (int s = 0; s < S; ++s) {
+                    total[t][s] += row[s] * x;
+                    keep(total[t][s]);
+                }
+            }
+        }
+#pragma GCC unroll 8
+        for (int s = 0; s < S; s += 64 / (4 * LANES)) fetch(w + 2 * s * LANES, ahead);
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < T; ++t)
+#pragma GCC unroll 8
+        for (int s = 0; s < S; ++s) store(out[t] + s * LANES, total[t][s]);
+}
 
 template <int B, int T>
 void half_tile(const Matrix& m, const Activations& x, int64_t block, int64_t token,
                int64_t ahead, float (*out)[MOST_ROWS]) {
-    static_assert(B == 1, "one block at a time");
-    (void)ahead;
+    constexpr int S = T > 2 ? PARTS : B * PARTS;
     const uint16_t* w = reinterpret_cast<const uint16_t*>(m.block(block));
-    Vec total[T][PARTS] = {};
-    for (int64_t k = 0; k < m.depth; k += 2) {
-        for (int i = 0; i < PARTS; ++i) {
-            Uint both = load_as<Uint>(w + k * UNIT + 2 * i * LANES);
-            Vec even = bits<Vec>(both << 16), odd = bits<Vec>(both & 0xffff0000u);
-            for (int t = 0; t < T; ++t) {
-                const Half* in = half_row(x, token + t) + k;
-                total[t][i] += even * in[0];
-                total[t][i] += odd * in[1];
-            }
-        }
+    for (int t = 0; t < T; ++t) memset(out[t], 0, B * BLOCK * sizeof(float));
+    for (int64_t k = 0; k < m.depth; k += PANEL, w += PANEL * UNIT) {
+        int64_t depth = m.depth - k < PANEL ? m.depth - k : PANEL;
+        for (int row = 0; row < B * BLOCK; row += S * LANES)
+            half_strip<S, T>(w + 2 * row, half_row(x, token) + k, x.depth, depth, ahead,
+                             reinterpret_cast<float (*)[MOST_ROWS]>(out[0] + row));
     }
-    for (int t = 0; t < T; ++t)
-        for (int i = 0; i < PARTS; ++i) store(out[t] + i * LANES, total[t][i]);
 }
 #endif
 
@@ -99,6 +130,8 @@ struct NibbleWeights {
 
 #if defined(__AVX512VNNI__)
 #include "integer_tiles_avx512.hpp"
+#elif defined(__AVX2__)
+#include "integer_tiles_avx2.hpp"
 #else
 #include "integer_tiles.hpp"
 #endif

@@ -2,7 +2,8 @@
 // and emulators.
 //
 // Every instruction set that runs here is compared with the portable one, over shapes, formats,
-// thread counts and ragged steps, and so is a model that shares its tensors with another one.
+// thread counts and ragged steps, and so is a model that shares tensors with another one, copies
+// some as they are packed, and maps the rest from a file.
 // Exits with 1 and a line where they differ too much.
 #include <cmath>
 #include <cstdint>
@@ -13,6 +14,8 @@
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include <unistd.h>
 
 struct Handle;
 extern "C" {
@@ -128,11 +131,35 @@ struct Checkpoint {
     }
 };
 
+// Packed tensors in a file that has no name, each on a multiple of 64 bytes.
+class File {
+public:
+    File() : file_(std::tmpfile()) {}
+    ~File() { std::fclose(file_); }
+    File(const File&) = delete;
+
+    int number() const { return fileno(file_); }
+    int64_t size() const { return size_; }
+
+    // Returns where they begin.
+    int64_t add(const void* bytes, int64_t count) {
+        int64_t at = size_;
+        size_ = (at + count + 63) / 64 * 64;
+        bool whole = pwrite(number(), bytes, size_t(count), at) == count;
+        if (!whole || ftruncate(number(), size_)) std::printf("THE FILE CANNOT BE WRITTEN\n");
+        return at;
+    }
+
+private:
+    std::FILE* file_;
+    int64_t size_ = 0;
+};
+
 struct Model {
     const Checkpoint& c;
     Handle* handle;
 
-    // base: a third of the tensors is shared, and a third copied as it is packed.
+    // base: a third of the tensors is shared, a third copied as it is packed, and a third mapped.
     Model(const Checkpoint& checkpoint, const std::string& format, const std::string& isa, int threads,
           const Model* base = nullptr)
         : c(checkpoint) {
@@ -141,23 +168,39 @@ struct Model {
         int64_t sizes[] = {s.layers, s.width, s.width / size, size, s.ffn, s.vocab};
         handle = rwkv_new(c.generation.c_str(), sizes, format.c_str(), isa.c_str(),
                           threads);
+        std::vector<int64_t> places;
+        if (base) places = map(*base);
         for (size_t i = 0; i < c.tensors.size(); ++i) {
             const Tensor& t = c.tensors[i];
-            if (base && i % 3 == 0) tell(rwkv_share(handle, base->handle, t.name.c_str()));
-            else if (base && i % 3 == 1) copy(t, *base);
-            else tell(rwkv_put(handle, t.name.c_str(), t.values.data(), 0, t.rows, t.cols));
+            if (!base) tell(rwkv_put(handle, t.name.c_str(), t.values.data(), 0, t.rows, t.cols));
+            else if (i % 3 == 0) tell(rwkv_share(handle, base->handle, t.name.c_str()));
+            else place(t, *base, i % 3 == 1 ? -1 : places[i]);
         }
         tell(rwkv_ready(handle));
     }
     ~Model() { rwkv_free(handle); }
     Model(const Model&) = delete;
 
-    void copy(const Tensor& t, const Model& base) {
+    // Every third tensor; where each lies. The file is closed and gone before it is read.
+    std::vector<int64_t> map(const Model& base) {
+        File file;
+        std::vector<int64_t> places(c.tensors.size());
+        for (size_t i = 2; i < places.size(); i += 3) {
+            void* from = nullptr;
+            int64_t bytes = rwkv_packed(base.handle, c.tensors[i].name.c_str(), &from);
+            if (from) places[i] = file.add(from, bytes);
+        }
+        tell(rwkv_map(handle, file.number(), file.size()));
+        return places;
+    }
+
+    // at: in the mapped file, or negative where the bytes are to be copied.
+    void place(const Tensor& t, const Model& base, int64_t at) {
         void *from = nullptr, *to = nullptr;
         int64_t bytes = rwkv_packed(base.handle, t.name.c_str(), &from);
-        tell(rwkv_place(handle, t.name.c_str(), t.rows, t.cols, bytes, -1, &to));
+        tell(rwkv_place(handle, t.name.c_str(), t.rows, t.cols, bytes, at, &to));
         if (!to) return;
-        std::memcpy(to, from, size_t(bytes));
+        if (at < 0) std::memcpy(to, from, size_t(bytes));
         if (rwkv_checksum(to, bytes) != rwkv_checksum(from, bytes)) tell("COPIES DIFFER");
     }
 
