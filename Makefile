@@ -15,6 +15,10 @@ ARGS ?=
 # Trying a clone out leaves the conversations of an installed server alone.
 export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
 
+# A process for each core, but no more than memory allows on large machines; files stay together,
+# as their tests share servers. ARGS="-n 0" runs all in one.
+WORKERS := -n auto --maxprocesses 4 --dist loadfile
+
 BIN := $(VENV)/bin
 # The clients that tests drive, some of which need other versions of what the server needs.
 CLIENTS := $(VENV)-clients
@@ -43,8 +47,8 @@ chat: $(VENV)/.native ## Chat in the terminal
 setup: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Set up everything that development needs
 
 .PHONY: test
-test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests, on several cores
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 .PHONY: soak
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server, and leave it, many times; see what is left
