@@ -12,8 +12,15 @@ from server.api.priority import is_inside
 from server.api.streams import PING_S, EventStream, while_connected
 from server.chat.service import ChatService
 
+# One event of a stream; `event` only where events have names.
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+    "additionalProperties": False,
+}
 STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
 }
 
 T = TypeVar("T")
