@@ -1,7 +1,6 @@
 """uvicorn, with the start and the end that this server promises."""
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -51,10 +50,6 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except OSError as error:
             raise StartError(f"cannot listen on {self.url}: {error.strerror}.") from error
-        # What is there now stays: torch alone makes so many objects that looking through them for
-        # garbage stops everything for a tenth of a second.
-        gc.collect()
-        gc.freeze()
         log.info("listening on %s", self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

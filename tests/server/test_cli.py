@@ -1,6 +1,7 @@
 """The commands, as a person at a terminal meets them."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ from server.cli.conversation import ChatError, Conversation, Wishes
 from server.cli.local import LocalSpeaker
 from server.cli.progress import loading
 from server.cli.remote import RemoteSpeaker
+from server.cli.server import Server
 from server.cli.terminal import Terminal
 from tests.server.tiny import checkpoint, settings
 
@@ -154,6 +156,19 @@ def test_a_closed_address_is_not_warned_of(
 ) -> None:
     invoke("serve", "--port", "0", "--model", "nowhere.pth", *arguments)
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_garbage_is_not_looked_for_in_what_a_server_begins_with(
+    path: Path, invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = []
+    monkeypatch.setattr(Server, "run", lambda server: watched.append(len(gc.get_objects())))
+    before = len(gc.get_objects())
+    try:
+        invoke("serve", "--model", str(path), "--port", "0")
+    finally:
+        gc.unfreeze()
+    assert watched[0] < before / 10
 
 
 def test_a_server_answers_once_it_says_that_it_listens(path: Path) -> None:
