@@ -6,31 +6,34 @@
 
 namespace {
 
-// relu(key·x)², a GROUP of channels at a time.
+// relu(key·x)² of a GROUP of channels.
+inline void expand_group(const Worker& w, const Matrix& key, const Activations& x, int64_t g) {
+    constexpr int64_t PER_GROUP = GROUP / BLOCK;
+    float* values = w.scratch();  // [CHUNK][GROUP]
+    int64_t first = g * PER_GROUP, last = first + PER_GROUP;
+    if (last > key.blocks) {
+        last = key.blocks;
+        memset(values, 0, CHUNK * GROUP * sizeof(float));
+    }
+    for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
+        int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
+        multiply(key, x, first, last, start, stop, [&](int64_t t, int64_t row, const float* y) {
+            float* to = values + (t - start) * GROUP + row - g * GROUP;
+            for (int i = 0; i < BLOCK; i += LANES) {
+                Vec positive = larger(load(y + i), all(0.0f));
+                store(to + i, positive * positive);
+            }
+        });
+        for (int64_t t = start; t < stop; ++t)
+            put_group(w.work.inner, t, g, values + (t - start) * GROUP);
+    }
+}
+
 inline void expand(const Worker& w, const Matrix& key, const Activations& x) {
     constexpr int64_t PER_GROUP = GROUP / BLOCK;
-    Range mine = w.share((key.blocks + PER_GROUP - 1) / PER_GROUP);
-    float* values = w.scratch();  // [CHUNK][GROUP]
-    for (int64_t g = mine.first; g < mine.last; ++g) {
-        int64_t first = g * PER_GROUP, last = first + PER_GROUP;
-        if (last > key.blocks) {
-            last = key.blocks;
-            memset(values, 0, CHUNK * GROUP * sizeof(float));
-        }
-        for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
-            int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
-            multiply(key, x, first, last, start, stop,
-                     [&](int64_t t, int64_t row, const float* y) {
-                         float* to = values + (t - start) * GROUP + row - g * GROUP;
-                         for (int i = 0; i < BLOCK; i += LANES) {
-                             Vec positive = larger(load(y + i), all(0.0f));
-                             store(to + i, positive * positive);
-                         }
-                     });
-            for (int64_t t = start; t < stop; ++t)
-                put_group(w.work.inner, t, g, values + (t - start) * GROUP);
-        }
-    }
+    Dealt dealt(w, (key.blocks + PER_GROUP - 1) / PER_GROUP);
+    for (Range part; dealt.next(part);)
+        for (int64_t g = part.first; g < part.last; ++g) expand_group(w, key, x, g);
 }
 
 // x += gate∘(m·from)
@@ -42,7 +45,7 @@ inline void add_gated_to_x(const Worker& w, const Matrix& m, const Activations& 
         for (int i = 0; i < BLOCK; i += LANES)
             store(to + i, load(to + i) + load(gate + i) * load(y + i));
     };
-    multiply_units(m, from, w.share(units(m)), w.pass.count, add);
+    multiply_all(w, m, from, w.pass.count, add);
 }
 
 inline void channel_mix_7(const Worker& w, const Layer& layer, const TokenShift& shift) {
@@ -63,9 +66,8 @@ inline void gated_channel_mix(const Worker& w, const Layer& layer, const TokenSh
     shift.mix(mixtures, 2);
     w.meet();
     shift.keep_last();
-    const Matrix& m = layer.ffn_receptance;
-    multiply_units(m, for_gate, w.share(units(m)), w.pass.count,
-                   to_rows<sigmoid>(work.gate, w.width));
+    multiply_all(w, layer.ffn_receptance, for_gate, w.pass.count,
+                 to_rows<sigmoid>(work.gate, w.width));
     expand(w, layer.ffn_key, for_key);
     w.meet();
     add_gated_to_x(w, layer.ffn_value, work.inner);

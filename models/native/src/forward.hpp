@@ -44,7 +44,7 @@ inline void head(const Worker& w) {
         size_t count = size_t(left < BLOCK ? left : BLOCK);
         memcpy(pass.logits + i * m.rows + row, y, count * sizeof(float));
     };
-    multiply_units(m, w.work.last, w.share(units(m)), pass.wanted_count, put);
+    multiply_all(w, m, w.work.last, pass.wanted_count, put);
 }
 
 // A time-mix ends in `joined`, a channel-mix in `x`; threads meet before anyone reads them.

@@ -38,19 +38,21 @@ public:
         : worker_(worker), head_(worker, layer), unit_heads_(rwkv::unit_heads(head_.size)),
           unit_width_(unit_heads_ * head_.size) {}
 
-    // This thread's part of all units and sequences.
+    // What this thread gets of all units and sequences.
     void run() {
         const Pass& pass = worker_.pass;
         int64_t count = (head_.count + unit_heads_ - 1) / unit_heads_;
         // Units of few heads are too coarse for many threads: sequences are shared out too.
         int64_t parts = (2 * worker_.team.count() + count - 1) / count;
         if (parts > pass.segment_count) parts = pass.segment_count;
-        Range mine = worker_.share(count * parts);
-        for (int64_t job = mine.first; job < mine.last; ++job) {
-            int64_t unit = job / parts, part = job % parts;
-            int64_t first = pass.segment_count * part / parts;
-            int64_t last = pass.segment_count * (part + 1) / parts;
-            run_unit(unit, pass.segments + first, pass.segments + last);
+        Dealt dealt(worker_, count * parts);
+        for (Range mine; dealt.next(mine);) {
+            for (int64_t job = mine.first; job < mine.last; ++job) {
+                int64_t unit = job / parts, part = job % parts;
+                int64_t first = pass.segment_count * part / parts;
+                int64_t last = pass.segment_count * (part + 1) / parts;
+                run_unit(unit, pass.segments + first, pass.segments + last);
+            }
         }
     }
 

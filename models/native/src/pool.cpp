@@ -9,7 +9,11 @@
 namespace rwkv {
 namespace {
 
-constexpr int SPINS = 3000;
+constexpr int SPINS = 3000, COUNTERS = 64;
+
+struct alignas(64) Counter {
+    std::atomic<int64_t> value{0};
+};
 
 inline void pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -59,6 +63,7 @@ struct Team::Shared {
     Signal started;
     Signal passed;
     alignas(64) std::atomic<int> arrived{0};
+    Counter counters[COUNTERS];
     std::vector<std::thread> threads;
 };
 
@@ -88,6 +93,7 @@ int Team::count() const { return shared_->count; }
 void Team::run(void (*work)(void*, int), void* context) {
     shared_->work = work;
     shared_->context = context;
+    for (Counter& counter : shared_->counters) counter.value.store(0, std::memory_order_relaxed);
     if (shared_->count > 1) shared_->started.raise();
     work(context, 0);
     barrier();
@@ -102,6 +108,12 @@ void Team::barrier() {
     } else {
         shared_->passed.wait_past(seen);
     }
+}
+
+std::atomic<int64_t>& Team::counter(int n) {
+    // Nobody is at the one half a round ahead, nor will be before all have met again.
+    shared_->counters[(n + COUNTERS / 2) % COUNTERS].value.store(0, std::memory_order_relaxed);
+    return shared_->counters[n % COUNTERS].value;
 }
 
 }  // namespace rwkv

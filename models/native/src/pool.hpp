@@ -1,6 +1,7 @@
 // Threads that wait for work and meet at barriers: they spin for a moment, then sleep.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace rwkv {
@@ -17,6 +18,9 @@ public:
     void run(void (*work)(void*, int), void* context);
     // Within run: no thread passes before all have arrived.
     void barrier();
+    // Within run: what the threads count the parts of their n-th shared work with, from 0 on. They
+    // have to meet at least once in every COUNTERS / 2 of them.
+    std::atomic<int64_t>& counter(int n);
 
 private:
     struct Shared;

@@ -20,27 +20,46 @@ inline void multiply_units(const Matrix& m, const Activations& x, Range part, in
     multiply(m, x, part.first * unit_blocks(m), last, 0, tokens, put);
 }
 
-// Several matrices, shared out as if they were one. run() is called for each, in their order.
+// Several matrices, dealt out as if they were one.
 class Products {
 public:
     Products(const Worker& worker, std::initializer_list<const Matrix*> all)
-        : tokens_(worker.pass.count) {
-        int64_t total = 0;
-        for (const Matrix* m : all) total += units(*m);
-        mine_ = worker.share(total);
+        : tokens_(worker.pass.count), dealt_(worker, total(all)) {
+        dealt_.next(mine_);
     }
 
+    // Called for each, in their order.
     template <class Put>
     void run(const Matrix& m, const Activations& x, Put put) {
-        int64_t count = units(m), first = mine_.first - done_, last = mine_.last - done_;
-        done_ += count;
-        multiply_units(m, x, {first < 0 ? 0 : first, last > count ? count : last}, tokens_, put);
+        int64_t first = done_;
+        done_ += units(m);
+        while (mine_.first < mine_.last && mine_.first < done_) {
+            int64_t last = mine_.last < done_ ? mine_.last : done_;
+            multiply_units(m, x, {mine_.first - first, last - first}, tokens_, put);
+            mine_.first = last;
+            if (last == mine_.last) dealt_.next(mine_);
+        }
     }
 
 private:
-    Range mine_;
     int64_t tokens_, done_ = 0;
+    Dealt dealt_;
+    Range mine_;
+
+    static int64_t total(std::initializer_list<const Matrix*> all) {
+        int64_t sum = 0;
+        for (const Matrix* m : all) sum += units(*m);
+        return sum;
+    }
 };
+
+// One matrix by the first `tokens` tokens of x.
+template <class Put>
+inline void multiply_all(const Worker& w, const Matrix& m, const Activations& x, int64_t tokens,
+                         Put put) {
+    Dealt dealt(w, units(m));
+    for (Range part; dealt.next(part);) multiply_units(m, x, part, tokens, put);
+}
 
 inline Vec same(Vec x) { return x; }
 
@@ -69,7 +88,7 @@ inline void add_to_x(const Worker& w, const Matrix& m, const Activations& from) 
         float* to = w.work.x + t * w.width + row;
         for (int i = 0; i < BLOCK; i += LANES) store(to + i, load(to + i) + load(y + i));
     };
-    multiply_units(m, from, w.share(units(m)), w.pass.count, add);
+    multiply_all(w, m, from, w.pass.count, add);
 }
 
 }  // namespace

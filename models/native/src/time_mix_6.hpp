@@ -63,13 +63,15 @@ inline void mix_by_shares(const Worker& w, const Layer& l, const TokenShift& shi
 }
 
 inline void mix_all_by_shares(const Worker& w, const Layer& l, const TokenShift& shift) {
-    Range mine = w.share((w.width + GROUP - 1) / GROUP);
-    for (int64_t group = mine.first; group < mine.last; ++group) {
-        const Segment* s = w.pass.segments;
-        for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
-            int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
-            while (start >= s->start + s->length) ++s;
-            mix_by_shares(w, l, shift, group, s, start, stop);
+    Dealt dealt(w, (w.width + GROUP - 1) / GROUP);
+    for (Range mine; dealt.next(mine);) {
+        for (int64_t group = mine.first; group < mine.last; ++group) {
+            const Segment* s = w.pass.segments;
+            for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
+                int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
+                while (start >= s->start + s->length) ++s;
+                mix_by_shares(w, l, shift, group, s, start, stop);
+            }
         }
     }
 }
