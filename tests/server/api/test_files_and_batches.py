@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    folder = serving[1].context.files.folder
+    folder = serving[1].context.files.folder.path
     file = upload(client, request("a", hello()))
     before = sorted(folder.rglob("*"))
     with monkeypatch.context() as patch:

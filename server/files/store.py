@@ -6,26 +6,24 @@
 OWNER is a hash of the caller, so no name that a client sends becomes a path.
 """
 
-import errno
-import hashlib
-import json
-import os
+import logging
 import re
 import secrets
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from server.errors import InvalidRequest, NoRoom, NotFound
+from server.errors import InvalidRequest, NotFound, Unreadable
+from server.files.folder import Folder, owned
+from server.seal import Seal
 
 _ID = re.compile(r"file-[0-9a-f]{32}")
 _LONGEST_NAME = 255
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +41,59 @@ class StoredFile:
 class FileStore:
     """The files of all callers in one folder; without one, in a temporary folder until close().
 
-    max_bytes: of all files of all callers together; 0 is no limit.
+    max_bytes: of all files of all callers together; 0 is no limit. seal: what all of them are
+    encrypted with, wherever they lie.
     """
 
-    def __init__(self, folder: Path | None = None, *, max_bytes: int = 0) -> None:
-        self._folder = folder
+    def __init__(
+        self, path: Path | None = None, *, max_bytes: int = 0, seal: Seal | None = None
+    ) -> None:
+        self._seal = seal
+        self._folder = None if path is None else Folder(path, seal)
         self._max_bytes = max_bytes
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Folder:
         """Made when it is first needed, for its owner's eyes only."""
         if self._folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="rwkv-server-files-")
-            self._folder = Path(self._temporary.name)
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder = Folder(Path(self._temporary.name), self._seal)
+        self._folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self._folder
 
-    def lie_in(self, folder: Path) -> None:
+    def lie_in(self, path: Path) -> None:
         """From now on, if there is no folder yet. What a process that was killed there was
-        writing is deleted."""
+        writing is deleted. Raises OSError where what is there does not open with this seal, or
+        without one; nothing is changed then."""
         if self._folder is not None:
             return
+        folder = Folder(path, self._seal)
+        self._look_through(folder)
         self._folder = folder
-        for left in folder.rglob("*.part"):
+        for left in path.rglob("*.part"):
             left.unlink(missing_ok=True)
-        for data in folder.glob("*/file-*.data"):
+        for data in path.glob("*/file-*.data"):
             if not data.with_suffix(".json").exists():
                 data.unlink(missing_ok=True)
+
+    def _look_through(self, folder: Folder) -> None:
+        """One that does not open is damaged; if none does, they are another key's."""
+        opened = [folder.opens(path) for path in folder.path.rglob("*.json")]
+        if opened and not any(opened):
+            raise OSError(
+                "they are encrypted, and no key is set"
+                if self._seal is None
+                else "the encryption key does not fit them, or they are not encrypted"
+            )
+        if not all(opened):
+            told = "records of files and batches are damaged, and left as they are: %d"
+            log.warning(told, opened.count(False))
+
+    @property
+    def sealed(self) -> bool:
+        """What is on disk is encrypted."""
+        return self._seal is not None
 
     @property
     def lasts(self) -> bool:
@@ -83,64 +106,44 @@ class FileStore:
             self._temporary.cleanup()
             self._folder = self._temporary = None
 
-    def add(
-        self,
-        owner: str,
-        source: BinaryIO,
-        *,
-        filename: str,
-        purpose: str,
-        lasts_s: float | None = None,
-    ) -> StoredFile:
-        """Keeps what `source` has from where it stands. Raises InvalidRequest for want of room
-        within max_bytes, and NoRoom for want of room on the disk."""
-        data = self._new(owner)
-        try:
-            write_whole(data, source)
-            self._check_room()
-            return self._note(data, filename, purpose, lasts_s)
-        except BaseException:
-            data.unlink(missing_ok=True)
-            raise
+    def receive(self, owner: str) -> "Incoming":
+        """Raises NoRoom."""
+        return Incoming(self, self._new(owner))
 
     def adopt(
-        self, owner: str, path: Path, *, filename: str, purpose: str, lasts_s: float | None = None
+        self, owner: str, log: Path, *, filename: str, purpose: str, lasts_s: float | None = None
     ) -> StoredFile:
-        """A file that was computed becomes one of an owner's, whatever room there is for files.
+        """What was appended to a log of this folder becomes a file of an owner's, whatever room
+        there is for files.
 
-        Where it lies is left as it is, to be deleted once this is noted. Raises NoRoom.
+        The log is left as it is, to be deleted once this is noted. Raises NoRoom.
         """
         data = self._new(owner)
         try:
-            with making_room(), path.open("rb") as source:
-                os.fsync(source.fileno())
-                try:
-                    data.hardlink_to(path)  # which takes no room
-                except OSError:
-                    write_whole(data, source)
-            return self._note(data, filename, purpose, lasts_s)
+            nbytes = self.folder.finish_log(log, data)
+            return self.note(data, nbytes, filename, purpose, lasts_s)
         except BaseException:
             data.unlink(missing_ok=True)
             raise
 
     def prune(self) -> None:
         """Delete what is past its time."""
-        for path in self.folder.glob("*/file-*.json"):
+        for path in self.folder.path.glob("*/file-*.json"):
             self._known(path)
 
     def _new(self, owner: str) -> Path:
         folder = self._own(owner)
-        with making_room():
-            folder.mkdir(exist_ok=True, mode=0o700)
+        self.folder.make(folder)
         return folder / f"file-{secrets.token_hex(16)}.data"
 
-    def _note(self, data: Path, filename: str, purpose: str, lasts_s: float | None) -> StoredFile:
-        """From now on the file exists."""
+    def note(
+        self, data: Path, nbytes: int, filename: str, purpose: str, lasts_s: float | None
+    ) -> StoredFile:
+        """From now on the file exists. Raises NoRoom."""
         now = time.time()
         expires = None if lasts_s is None else now + lasts_s
-        name, nbytes = clean_name(filename), data.stat().st_size
-        stored = StoredFile(data.stem, name, purpose, nbytes, now, expires)
-        write_json(data.with_suffix(".json"), asdict(stored))
+        stored = StoredFile(data.stem, clean_name(filename), purpose, nbytes, now, expires)
+        self.folder.write_json(data.with_suffix(".json"), asdict(stored))
         return stored
 
     def get(self, owner: str, id: str) -> StoredFile:
@@ -152,8 +155,12 @@ class FileStore:
         raise NotFound(f"There is no file {id[:60]!r}.", param="file_id", code="file_not_found")
 
     def path(self, owner: str, id: str) -> Path:
-        """Where the content is. Raises NotFound."""
+        """Where the content is, in clear or sealed. Raises NotFound."""
         return self._own(owner) / f"{self.get(owner, id).id}.data"
+
+    def open(self, owner: str, id: str) -> BinaryIO:
+        """The content. Raises NotFound; reading raises Unreadable."""
+        return self.folder.open(self.path(owner, id))
 
     def delete(self, owner: str, id: str) -> None:
         """Raises NotFound."""
@@ -165,12 +172,12 @@ class FileStore:
         return sorted(filter(None, found), key=lambda file: (-file.created, file.id))
 
     def _own(self, owner: str) -> Path:
-        return owned(self.folder, owner)
+        return owned(self.folder.path, owner)
 
     def _known(self, path: Path) -> StoredFile | None:
         try:
-            found = StoredFile(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            found = StoredFile(**self.folder.json(path))
+        except (FileNotFoundError, Unreadable, ValueError):  # of which lie_in() has warned
             return None
         if found.expires is not None and found.expires < time.time():
             self._forget(path)
@@ -181,7 +188,8 @@ class FileStore:
         path.unlink(missing_ok=True)
         path.with_suffix(".data").unlink(missing_ok=True)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Raises InvalidRequest for want of room within max_bytes."""
         if self._max_bytes and sum(self._sizes()) > self._max_bytes:
             raise InvalidRequest(
                 f"This server keeps at most {self._max_bytes:,} bytes of files; delete some first.",
@@ -190,12 +198,34 @@ class FileStore:
             )
 
     def _sizes(self) -> Iterator[int]:
-        return (path.stat().st_size for path in self.folder.glob("*/*.data"))
+        return (path.stat().st_size for path in self.folder.path.glob("*/*.data"))
 
 
-def owned(folder: Path, owner: str) -> Path:
-    """The folder of an owner within `folder`."""
-    return folder / hashlib.sha256(owner.encode()).hexdigest()[:32]
+class Incoming:
+    """A file on its way in; once it is discarded, nothing is left of it unless it was kept."""
+
+    def __init__(self, store: FileStore, data: Path) -> None:
+        self._store, self._data = store, data
+        self._whole = store.folder.create(data)
+
+    def write(self, data: bytes) -> None:
+        """Raises NoRoom."""
+        self._whole.write(data)
+
+    def keep(self, *, filename: str, purpose: str, lasts_s: float | None = None) -> StoredFile:
+        """Raises InvalidRequest for want of room within max_bytes, and NoRoom for want of room on
+        the disk."""
+        try:
+            self._whole.finish()
+            self._store.check_room()
+            return self._store.note(self._data, self._whole.nbytes, filename, purpose, lasts_s)
+        except BaseException:
+            self._data.unlink(missing_ok=True)
+            raise
+
+    def discard(self) -> None:
+        """Without effect on what is kept."""
+        self._whole.discard()
 
 
 def clean_name(name: str) -> str:
@@ -203,42 +233,3 @@ def clean_name(name: str) -> str:
     last = re.split(r"[/\\]", name)[-1]
     printable = "".join(char for char in last if char.isprintable())
     return printable.strip(" .")[:_LONGEST_NAME] or "file"
-
-
-@contextmanager
-def making_room() -> Iterator[None]:
-    """Raises NoRoom where a disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise NoRoom from error
-        raise
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    """A file that is there as a whole or not at all, also when the power fails. Raises NoRoom."""
-    passing = path.with_name(f"{path.name}.part")
-    try:
-        with making_room():
-            with passing.open("wb") as target:
-                yield target
-                target.flush()
-                os.fsync(target.fileno())
-            passing.replace(path)
-    except BaseException:
-        passing.unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path: Path, source: BinaryIO) -> None:
-    """As a whole or not at all, also when the power fails. Raises NoRoom."""
-    with _whole(path) as target:
-        shutil.copyfileobj(source, target)
-
-
-def write_json(path: Path, value: object) -> None:
-    """The same for a value."""
-    with _whole(path) as target:
-        target.write(json.dumps(value).encode())
