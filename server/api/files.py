@@ -13,7 +13,7 @@ from server.api.context import Served
 from server.api.errors import Refusal
 from server.api.forms import Form, read_form
 from server.api.pages import page, paged
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, Unreadable
 from server.files import StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
@@ -82,7 +82,7 @@ class FileDeleted(BaseModel):
 async def upload_file(request: Request, context: Served) -> FileEntry:
     """Takes the input of a batch."""
     _check_sender(request)
-    incoming = await asyncio.to_thread(context.files.receive, request.state.caller)
+    incoming = context.files.receive(request.state.caller)
     try:
         form = await read_form(request, incoming)
         filename, lasts_s = _filename(form), _lasts_s(form)
@@ -138,7 +138,11 @@ async def delete_file(file_id: str, request: Request, context: Served) -> FileDe
 def _opened(source: BinaryIO, file: StoredFile, headers: Mapping[str, str]) -> Response:
     """A sealed file: in one piece, as no place in the middle can be found. Raises Unreadable where
     its beginning is; what is unreadable later cuts the connection."""
-    first = source.read(_PIECE)
+    try:
+        first = source.read(_PIECE)
+    except Unreadable:
+        source.close()
+        raise
 
     def pieces() -> Iterator[bytes]:
         with source:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Protocol
 
 from server.batches.lines import Line, lines
 from server.batches.record import Batch, Records
-from server.errors import NoRoom, Unreadable
+from server.errors import RequestError
 
 _LATER = frozenset({429, 503})  # what a client would try again
 _PAUSE_S = 1.0
@@ -56,7 +56,8 @@ class Run:
     async def answer_all(self) -> None:
         """Until every request has its answer; what is cancelled or expired has those it has.
 
-        Raises NoRoom where an answer cannot be written down, and Unreadable.
+        Raises NoRoom where an answer cannot be written down, NotFound where the file has gone, and
+        Unreadable.
         """
         rest = await asyncio.to_thread(self._left)
         try:
@@ -66,7 +67,7 @@ class Run:
                     task = group.create_task(self._answer(line))
                     task.add_done_callback(lambda _: self._together.release())
         except ExceptionGroup as errors:
-            if (known := errors.subgroup((NoRoom, Unreadable))) is not None:
+            if (known := errors.subgroup(RequestError)) is not None:
                 raise known.exceptions[0] from errors
             raise
 

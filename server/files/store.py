@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from server.errors import InvalidRequest, NotFound, Unreadable
-from server.files.folder import Folder, owned
+from server.files.folder import Folder, Whole, owned
 from server.seal import Seal
 
 _ID = re.compile(r"file-[0-9a-f]{32}")
@@ -107,7 +107,7 @@ class FileStore:
             self._folder = self._temporary = None
 
     def receive(self, owner: str) -> "Incoming":
-        """Raises NoRoom."""
+        """Nothing is on disk before the first write."""
         return Incoming(self, self._new(owner))
 
     def adopt(
@@ -119,6 +119,7 @@ class FileStore:
         The log is left as it is, to be deleted once this is noted. Raises NoRoom.
         """
         data = self._new(owner)
+        self.folder.make(data.parent)
         try:
             nbytes = self.folder.finish_log(log, data)
             return self.note(data, nbytes, filename, purpose, lasts_s)
@@ -132,9 +133,7 @@ class FileStore:
             self._known(path)
 
     def _new(self, owner: str) -> Path:
-        folder = self._own(owner)
-        self.folder.make(folder)
-        return folder / f"file-{secrets.token_hex(16)}.data"
+        return self._own(owner) / f"file-{secrets.token_hex(16)}.data"
 
     def note(
         self, data: Path, nbytes: int, filename: str, purpose: str, lasts_s: float | None
@@ -206,7 +205,14 @@ class Incoming:
 
     def __init__(self, store: FileStore, data: Path) -> None:
         self._store, self._data = store, data
-        self._whole = store.folder.create(data)
+        self._opened: Whole | None = None
+
+    @property
+    def _whole(self) -> Whole:
+        if self._opened is None:
+            self._store.folder.make(self._data.parent)
+            self._opened = self._store.folder.create(self._data)
+        return self._opened
 
     def write(self, data: bytes) -> None:
         """Raises NoRoom."""
@@ -225,7 +231,8 @@ class Incoming:
 
     def discard(self) -> None:
         """Without effect on what is kept."""
-        self._whole.discard()
+        if self._opened is not None:
+            self._opened.discard()
 
 
 def clean_name(name: str) -> str:
