@@ -36,7 +36,7 @@ async def read_form(request: Request, file: Incoming) -> Form:
     Raises InvalidRequest, and NoRoom, with the whole body read.
     """
     parts = _Parts()
-    parser = MultipartParser(_boundary(request), parts.callbacks)
+    parser = _parser(request, parts)
     full: NoRoom | None = None
     async for chunk in request.stream():
         if full is None:
@@ -54,11 +54,13 @@ async def read_form(request: Request, file: Incoming) -> Form:
     return parts.form()
 
 
-def _boundary(request: Request) -> bytes:
+def _parser(request: Request, parts: "_Parts") -> MultipartParser:
     _, options = parse_options_header(request.headers["content-type"])
-    if b"boundary" not in options:
-        raise InvalidRequest("The form has no boundary.", code="invalid_form")
-    return options[b"boundary"]
+    try:
+        return MultipartParser(options[b"boundary"], parts.callbacks)
+    except (KeyError, FormParserError) as error:
+        message = "The content-type of a form has a boundary, of at most 256 bytes."
+        raise InvalidRequest(message, code="invalid_form") from error
 
 
 def _broken() -> InvalidRequest:
