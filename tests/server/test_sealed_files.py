@@ -41,7 +41,7 @@ def pieces(data: bytes) -> list[bytes]:
     return found
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=200), max_size=6))
 def test_what_is_written_in_any_parts_is_read_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]
