@@ -21,7 +21,7 @@ from server.config import ServerSettings, SessionSettings, Settings
 from server.engine.client import EngineClient
 from server.engine.snapshot import Snapshot
 from server.files import FileStore
-from server.keeping import Keeping
+from server.keeping import Keeping, open_cipher
 from server.limits import Allowances, Limits
 from server.loading import StartError
 from server.metrics import (
@@ -107,10 +107,11 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     Raises StartError, with nothing left running.
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
-    files = FileStore(max_bytes=int(settings.files.max_bytes))
     records = KeptRecords(settings.sessions.records_bytes)
     try:
-        keeping = Keeping(settings.sessions, files, records)
+        cipher = open_cipher(settings.sessions)
+        files = FileStore(max_bytes=int(settings.files.max_bytes), seal=cipher)
+        keeping = Keeping(settings.sessions, files, records, cipher)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)

@@ -56,6 +56,14 @@ class NoRoom(RequestError):
         super().__init__(message, code="insufficient_storage")
 
 
+class Unreadable(RequestError):
+    """What was kept is damaged, was exchanged, or was written under another encryption key."""
+
+    def __init__(self) -> None:
+        message = "The server cannot read what it kept: it is damaged or was exchanged."
+        super().__init__(message, code="unreadable")
+
+
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
 

@@ -31,13 +31,18 @@ class Keeping:
 
     One server at a time has the folder. A folder that cannot be had is warned of, and done
     without: files are temporary then, documents and conversations stay in memory.
-    Raises CipherError for an encryption key that cannot be used, and HomeError for a shared store
-    that cannot.
+    Raises HomeError for a shared store that cannot be used.
     """
 
-    def __init__(self, settings: SessionSettings, files: FileStore, records: KeptRecords) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        files: FileStore,
+        records: KeptRecords,
+        cipher: Cipher | None = None,
+    ) -> None:
         self._settings, self._files, self._records = settings, files, records
-        self._cipher, self._shared = _cipher(settings), _shared(settings)
+        self._cipher, self._shared = cipher, _shared(settings)
         self._packing = Packing(settings.archive_dtype, self._cipher)
         self._lock: FolderLock | None = None
         waiting = min(max(settings.memory_bytes // 4, _LEAST_WAITING), _MOST_WAITING)
@@ -59,12 +64,11 @@ class Keeping:
         return [home for home in (self._disk(), self._shared) if home is not None]
 
     def _disk(self) -> Home | None:
-        """With documents beside it, and files, which are temporary where it is encrypted."""
+        """With documents and files beside it."""
         try:
             folder = data_dir(self._settings)
             self._lock = FolderLock(folder)
-            if self._cipher is None:
-                self._files.lie_in(folder / "files")
+            self._uploads(folder / "files")
             self._documents(folder / "documents.sqlite3")
             return self._states(folder) if self._settings.disk_bytes else None
         except (HomeError, RuntimeError) as error:  # the latter where there is no home folder
@@ -76,6 +80,14 @@ class Keeping:
             self._records.open(path, self._cipher)
         except OSError as error:
             log.warning("stored documents will be kept in memory only: %s", error)
+
+    def _uploads(self, folder: Path) -> None:
+        try:
+            self._files.lie_in(folder)
+        except OSError as error:
+            log.warning(
+                "new files and batches will be temporary, and kept ones stay away: %s", error
+            )
 
     def _states(self, folder: Path) -> Home:
         return DiskHome(
@@ -108,7 +120,8 @@ def _shared(settings: SessionSettings) -> Home | None:
     return SharedHome(settings.store_url, days=settings.archive_days)
 
 
-def _cipher(settings: SessionSettings) -> Cipher | None:
+def open_cipher(settings: SessionSettings) -> Cipher | None:
+    """What all of it is encrypted with. Raises CipherError for a key that cannot be used."""
     secret = settings.encryption_key
     if settings.encryption_key_file:
         try:

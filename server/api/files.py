@@ -1,22 +1,25 @@
 """/v1/files: what clients upload for batches, and what batches made. Each file is its caller's."""
 
 import asyncio
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
-from starlette.datastructures import FormData, UploadFile
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 
 from server.api.context import Served
 from server.api.errors import Refusal
+from server.api.forms import Form, read_form
 from server.api.pages import page, paged
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, Unreadable
 from server.files import StoredFile
 
 router = APIRouter(prefix="/v1/files", tags=["files"])
 
+_KIND = "application/octet-stream"
+_PIECE = 1 << 20
 _MOST = 10_000
 _LAST_S = (3600, 30 * 24 * 3600)  # shortest and longest `expires_after`
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
@@ -40,7 +43,7 @@ _FORM: dict[str, Any] = {
     }
 }
 _BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+    200: {"content": {_KIND: {"schema": {"type": "string"}}}}
 }
 
 
@@ -79,17 +82,15 @@ class FileDeleted(BaseModel):
 async def upload_file(request: Request, context: Served) -> FileEntry:
     """Takes the input of a batch."""
     _check_sender(request)
-    async with request.form(max_files=1, max_fields=8) as form:
-        file = _file(form)
-        lasts_s = _lasts_s(form)
+    incoming = context.files.receive(request.state.caller)
+    try:
+        form = await read_form(request, incoming)
+        filename, lasts_s = _filename(form), _lasts_s(form)
         stored = await asyncio.to_thread(
-            context.files.add,
-            request.state.caller,
-            file.file,
-            filename=file.filename or "file",
-            purpose="batch",
-            lasts_s=lasts_s,
+            incoming.keep, filename=filename, purpose="batch", lasts_s=lasts_s
         )
+    finally:
+        await asyncio.to_thread(incoming.discard)
     return _entry(stored)
 
 
@@ -112,15 +113,19 @@ async def retrieve_file(file_id: str, request: Request, context: Served) -> File
 
 
 @router.get("/{file_id}/content", response_class=FileResponse, responses=_BYTES)
-async def download_file(file_id: str, request: Request, context: Served) -> FileResponse:
+async def download_file(file_id: str, request: Request, context: Served) -> Response:
     """What is in a file."""
     file = context.files.get(request.state.caller, file_id)
-    return FileResponse(
+    plain = FileResponse(
         context.files.path(request.state.caller, file_id),
-        media_type="application/octet-stream",
+        media_type=_KIND,
         filename=file.filename,
         headers={"x-content-type-options": "nosniff"},
     )
+    if not context.files.sealed:
+        return plain
+    source = await asyncio.to_thread(context.files.open, request.state.caller, file_id)
+    return await asyncio.to_thread(_opened, source, file, plain.headers)
 
 
 @router.delete("/{file_id}")
@@ -128,6 +133,25 @@ async def delete_file(file_id: str, request: Request, context: Served) -> FileDe
     """Forgets a file."""
     context.files.delete(request.state.caller, file_id)
     return FileDeleted(id=file_id)
+
+
+def _opened(source: BinaryIO, file: StoredFile, headers: Mapping[str, str]) -> Response:
+    """A sealed file: in one piece, as no place in the middle can be found. Raises Unreadable where
+    its beginning is; what is unreadable later cuts the connection."""
+    try:
+        first = source.read(_PIECE)
+    except Unreadable:
+        source.close()
+        raise
+
+    def pieces() -> Iterator[bytes]:
+        with source:
+            yield first
+            while piece := source.read(_PIECE):
+                yield piece
+
+    told = {**headers, "content-length": str(file.nbytes), "accept-ranges": "none"}
+    return StreamingResponse(pieces(), media_type=_KIND, headers=told)
 
 
 def _entry(file: StoredFile) -> FileEntry:
@@ -156,27 +180,27 @@ def _check_sender(request: Request) -> None:
         raise Refusal(403, message, code="forbidden_origin")
 
 
-def _file(form: FormData) -> UploadFile:
-    file, purpose = form.get("file"), form.get("purpose")
-    if not isinstance(file, UploadFile):
+def _filename(form: Form) -> str:
+    purpose = form.fields.get("purpose")
+    if form.filename is None:
         raise InvalidRequest("file is required.", param="file", code="missing_parameter")
     if purpose is None:
         raise InvalidRequest("purpose is required.", param="purpose", code="missing_parameter")
     if purpose != "batch":
         message = "purpose must be 'batch': files have no other use here."
         raise InvalidRequest(message, param="purpose", code="invalid_value")
-    return file
+    return form.filename or "file"
 
 
-def _lasts_s(form: FormData) -> float | None:
-    anchor, seconds = form.get(_ANCHOR), form.get(_SECONDS)
+def _lasts_s(form: Form) -> float | None:
+    anchor, seconds = form.fields.get(_ANCHOR), form.fields.get(_SECONDS)
     if anchor is None and seconds is None:
         return None
     if anchor != "created_at":
         message = f"{_ANCHOR} must be 'created_at'."
         raise InvalidRequest(message, param=_ANCHOR, code="invalid_value")
     least, most = _LAST_S
-    text = seconds if isinstance(seconds, str) else ""
+    text = seconds or ""
     if not (text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= most):
         message = f"{_SECONDS} must be a number from {least} to {most}."
         raise InvalidRequest(message, param=_SECONDS, code="invalid_value")

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MOST = 50_000  # requests of a batch, as OpenAI has it
 _MOST_FAULTS = 100  # that are told
@@ -29,19 +28,19 @@ class Checked:
     faults: list[dict[str, Any]]
 
 
-def lines(path: Path) -> Iterator[Line]:
+def lines(source: BinaryIO) -> Iterator[Line]:
     """The requests of a file that was checked."""
-    for number, data in _each(path):
+    for number, data in _each(source):
         given = json.loads(data)
         body = json.dumps(given["body"]).encode()
         yield Line(number, given["custom_id"], body)
 
 
-def check(path: Path, endpoint: str) -> Checked:
+def check(source: BinaryIO, endpoint: str) -> Checked:
     """Every line by itself, and that no two have the same custom_id."""
     faults: list[dict[str, Any]] = []
     total, model, known = 0, None, set[str]()
-    for number, data in _each(path):
+    for number, data in _each(source):
         total += 1
         found = _fault(data, endpoint, known)
         if found is not None and len(faults) < _MOST_FAULTS:
@@ -61,12 +60,11 @@ def fault(code: str, message: str, param: str | None = None) -> dict[str, Any]:
     return {"code": code, "message": message, "param": param, "line": None}
 
 
-def _each(path: Path) -> Iterator[tuple[int, bytes]]:
+def _each(source: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank, with their numbers from 1."""
-    with path.open("rb") as source:
-        for number, data in enumerate(source, 1):
-            if data.strip():
-                yield number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data
+    for number, data in enumerate(source, 1):
+        if data.strip():
+            yield number, data.removeprefix(b"\xef\xbb\xbf") if number == 1 else data
 
 
 def _fault(data: bytes, endpoint: str, known: set[str]) -> dict[str, Any] | None:

@@ -5,15 +5,16 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import BinaryIO, get_args
 
-from server.batches.lines import check, fault
+from server.batches.lines import Checked, check, fault
 from server.batches.record import Batch, Records, Status, not_found
 from server.batches.run import Call, Run, recount
-from server.errors import InvalidRequest, NoRoom, NotFound, RequestError
+from server.errors import InvalidRequest, NoRoom, NotFound, RequestError, Unreadable
 from server.files import FileStore
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Batches:
 
     @property
     def _records(self) -> Records:
-        return Records(self._files.folder / "batches")
+        return Records(self._files.folder)
 
     def start(self) -> None:
         """Go on with what another run of the server has begun; call from the event loop."""
@@ -61,7 +62,8 @@ class Batches:
         for batch in self._records.load():
             self._batches[batch.id] = batch
             if not batch.ended:
-                recount(batch, self._records)
+                with suppress(Unreadable):  # which will be told as the batch's end
+                    recount(batch, self._records)
                 self._begin(batch)
             elif self._records.has_results(batch):
                 self._unwritten.add(batch.id)
@@ -168,7 +170,8 @@ class Batches:
         await self._finish(batch, "failed")
 
     async def _go(self, batch: Batch) -> None:
-        source = self._files.path(batch.owner, batch.input_file_id)
+        self._files.get(batch.owner, batch.input_file_id)
+        source = partial(self._files.open, batch.owner, batch.input_file_id)
         if batch.status == "validating":
             await self._validate(batch, source)
         assert self.call is not None
@@ -182,8 +185,12 @@ class Batches:
         elif batch.status == "finalizing":
             await self._finish(batch, "completed")
 
-    async def _validate(self, batch: Batch, source: Path) -> None:
-        found = await asyncio.to_thread(check, source, batch.endpoint)
+    async def _validate(self, batch: Batch, source: Callable[[], BinaryIO]) -> None:
+        def look() -> Checked:
+            with source() as opened:
+                return check(opened, batch.endpoint)
+
+        found = await asyncio.to_thread(look)
         batch.total, batch.model, batch.errors = found.total, found.model, found.faults
         self._turn(batch, "failed" if found.faults else "in_progress")
 
@@ -198,10 +205,10 @@ class Batches:
             self._turn(batch, "finalizing")
 
     async def _finish(self, batch: Batch, status: Status) -> None:
-        """Raises NoRoom where it would be completed, without its results."""
+        """Raises NoRoom or Unreadable where it would be completed, without its results."""
         try:
             await self._gather(batch)
-        except NoRoom:
+        except (NoRoom, Unreadable):
             if status == "completed":
                 raise
             self._unwritten.add(batch.id)
@@ -212,7 +219,7 @@ class Batches:
             self._records.forget_results(batch)
 
     async def _gather(self, batch: Batch) -> None:
-        """Makes files of what was written. Raises NoRoom."""
+        """Makes files of what was written. Raises NoRoom, and Unreadable."""
         answers, faults = self._records.answers(batch), self._records.faults(batch)
         if batch.output_file_id is None:
             batch.output_file_id = await asyncio.to_thread(self._keep, batch, answers, "output")
@@ -263,7 +270,7 @@ class Batches:
             if batch.ended:
                 await self._gather(batch)
             self._records.save(batch)
-        except NoRoom:
+        except (NoRoom, Unreadable):
             return
         self._unwritten.discard(batch.id)
         if batch.ended:

@@ -1,18 +1,21 @@
 """What is known of a batch, and where it is written down.
 
-FOLDER/OWNER/batch_….json            the batch
-FOLDER/OWNER/batch_….output.jsonl    answers, as they come
-FOLDER/OWNER/batch_….errors.jsonl    requests that failed, as they fail
+batches/OWNER/batch_….json            the batch
+batches/OWNER/batch_….output.jsonl    answers, as they come
+batches/OWNER/batch_….errors.jsonl    requests that failed, as they fail
+
+They lie in the folder of the files, and in their form: in clear or sealed.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from server.errors import NotFound
-from server.files import making_room, owned, write_json
+from server.errors import NotFound, Unreadable
+from server.files import Folder, owned
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
 
@@ -70,21 +73,29 @@ class Batch:
 class Records:
     """The batches of all callers on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._folder = folder
+        self._path = folder.path / "batches"
 
     def save(self, batch: Batch) -> None:
         """Raises NoRoom."""
-        path = self._path(batch, "json")
-        with making_room():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_json(path, asdict(batch))
+        path = self._file(batch, "json")
+        self._folder.make(path.parent)
+        self._folder.write_json(path, asdict(batch))
 
     def answers(self, batch: Batch) -> Path:
-        return self._path(batch, "output.jsonl")
+        return self._file(batch, "output.jsonl")
 
     def faults(self, batch: Batch) -> Path:
-        return self._path(batch, "errors.jsonl")
+        return self._file(batch, "errors.jsonl")
+
+    def append(self, log: Path, entry: Mapping[str, Any]) -> None:
+        """Raises NoRoom, with nothing of it written."""
+        self._folder.append(log, json.dumps(entry).encode() + b"\n")
+
+    def entries(self, log: Path) -> Iterator[dict[str, Any]]:
+        """What was appended, but for what a crash left of an entry. Raises Unreadable."""
+        return map(json.loads, self._folder.appended(log))
 
     def has_results(self, batch: Batch) -> bool:
         return self.answers(batch).is_file() or self.faults(batch).is_file()
@@ -94,17 +105,18 @@ class Records:
         self.faults(batch).unlink(missing_ok=True)
 
     def delete(self, batch: Batch) -> None:
-        self._path(batch, "json").unlink(missing_ok=True)
+        self._file(batch, "json").unlink(missing_ok=True)
         self.forget_results(batch)
 
     def load(self) -> Iterator[Batch]:
-        """All of them."""
-        for path in self._folder.glob("*/batch_*.json"):
-            values = json.loads(path.read_text(encoding="utf-8"))
-            yield Batch(**values | {"usage": Usage(**values["usage"])})
+        """All that can be read; the files have been looked through."""
+        for path in self._path.glob("*/batch_*.json"):
+            with suppress(Unreadable, ValueError):
+                values = self._folder.json(path)
+                yield Batch(**values | {"usage": Usage(**values["usage"])})
 
-    def _path(self, batch: Batch, ending: str) -> Path:
-        return owned(self._folder, batch.owner) / f"{batch.id}.{ending}"
+    def _file(self, batch: Batch, ending: str) -> Path:
+        return owned(self._path, batch.owner) / f"{batch.id}.{ending}"
 
 
 def not_found(id: str) -> NotFound:

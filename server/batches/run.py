@@ -1,18 +1,14 @@
 """One batch under way: its requests, some at a time, each answered as a client's would be."""
 
 import asyncio
-import json
-import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from server.batches.lines import Line, lines
 from server.batches.record import Batch, Records
-from server.errors import NoRoom
-from server.files import making_room
+from server.errors import RequestError
 
 _LATER = frozenset({429, 503})  # what a client would try again
 _PAUSE_S = 1.0
@@ -40,10 +36,16 @@ class Call(Protocol):
 
 
 class Run:
-    """Answers a batch's requests that have no answer yet. together: so many at a time."""
+    """Answers a batch's requests that have no answer yet. source: opens the batch's file.
+    together: so many at a time."""
 
     def __init__(
-        self, batch: Batch, source: Path, records: Records, call: Call, together: asyncio.Semaphore
+        self,
+        batch: Batch,
+        source: Callable[[], BinaryIO],
+        records: Records,
+        call: Call,
+        together: asyncio.Semaphore,
     ) -> None:
         self._batch = batch
         self._source = source
@@ -54,7 +56,8 @@ class Run:
     async def answer_all(self) -> None:
         """Until every request has its answer; what is cancelled or expired has those it has.
 
-        Raises NoRoom where an answer cannot be written down.
+        Raises NoRoom where an answer cannot be written down, NotFound where the file has gone, and
+        Unreadable.
         """
         rest = await asyncio.to_thread(self._left)
         try:
@@ -64,17 +67,18 @@ class Run:
                     task = group.create_task(self._answer(line))
                     task.add_done_callback(lambda _: self._together.release())
         except ExceptionGroup as errors:
-            if (full := errors.subgroup(NoRoom)) is not None:
-                raise full.exceptions[0] from errors
+            if (known := errors.subgroup(RequestError)) is not None:
+                raise known.exceptions[0] from errors
             raise
 
     async def give_up_rest(self, code: str) -> None:
         """Writes a line for every request that was not answered."""
+        faults = self._records.faults(self._batch)
 
         def write() -> None:
             for line in self._left():
                 error = {"code": code, "message": _UNSAID[code]}
-                append(self._records.faults(self._batch), _entry(line, None, error))
+                self._records.append(faults, _entry(line, None, error))
 
         await asyncio.to_thread(write)
 
@@ -82,9 +86,13 @@ class Run:
         done = {
             entry["custom_id"]
             for path in (self._records.answers(self._batch), self._records.faults(self._batch))
-            for entry in entries(path)
+            for entry in self._records.entries(path)
         }
-        return (line for line in lines(self._source) if line.custom_id not in done)
+        return self._others(done)
+
+    def _others(self, done: Container[str]) -> Iterator[Line]:
+        with self._source() as source:
+            yield from (line for line in lines(source) if line.custom_id not in done)
 
     async def _answer(self, line: Line) -> None:
         answer = await self._patiently(line)
@@ -95,7 +103,7 @@ class Run:
             "body": answer.body,
         }
         path = self._records.answers(batch) if good else self._records.faults(batch)
-        append(path, _entry(line, response, None))
+        self._records.append(path, _entry(line, response, None))
         if good:
             batch.completed += 1
             count(batch, answer.body)
@@ -121,38 +129,6 @@ def _entry(line: Line, response: Any, error: Any) -> dict[str, Any]:
     }
 
 
-def append(path: Path, entry: Mapping[str, Any]) -> None:
-    """One line, in one write, so that what a crash leaves are whole lines and at most one part.
-
-    Raises NoRoom, with nothing of it written.
-    """
-    line = memoryview(json.dumps(entry).encode() + b"\n")
-    with making_room(), path.open("ab", buffering=0) as target:
-        before = target.seek(0, os.SEEK_END)
-        try:
-            while line:
-                line = line[target.write(line) :]
-        except OSError:
-            target.truncate(before)
-            raise
-
-
-def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """What was appended; the part of a line that a crash left at the end is cut off."""
-    if not path.is_file():
-        return
-    with path.open("rb+") as source:
-        whole = 0
-        for data in source:
-            if not data.endswith(b"\n"):
-                break
-            whole += len(data)
-            yield json.loads(data)
-        source.seek(0, os.SEEK_END)
-        if source.tell() > whole:
-            source.truncate(whole)
-
-
 def count(batch: Batch, body: Any) -> None:
     """Adds an answer's usage, as chats, completions, embeddings or responses tell it."""
     given = body.get("usage") or {}
@@ -169,7 +145,7 @@ def recount(batch: Batch, records: Records) -> None:
     """Counts again what is on disk, for a batch that goes on after a restart."""
     batch.completed = batch.failed = 0
     batch.usage = type(batch.usage)()
-    for entry in entries(records.answers(batch)):
+    for entry in records.entries(records.answers(batch)):
         batch.completed += 1
         count(batch, entry["response"]["body"])
-    batch.failed = sum(1 for _ in entries(records.faults(batch)))
+    batch.failed = sum(1 for _ in records.entries(records.faults(batch)))

@@ -83,7 +83,7 @@ class SessionSettings(Section):
         Unset,
         Field(repr=False),
         About(
-            "Key that states outside of memory, and documents on disk, are encrypted with",
+            "Key that states, documents, files and batches are encrypted with outside of memory",
             "32 bytes in hexadecimal or base64 (empty = no encryption)",
             "a disk that is encrypted as a whole needs no second key, and a lost key loses all",
             secret=True,

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from server.records.memory import MemoryRecords
-from server.records.mirror import Mirror, Seal, SealError
+from server.records.mirror import Mirror, SealError
+from server.seal import Seal
 
 _LAST_WRITES_S = 10.0
 

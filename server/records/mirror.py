@@ -10,8 +10,8 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
+from server.seal import Seal
 from server.sqlite import opened
 
 log = logging.getLogger(__name__)
@@ -36,16 +36,6 @@ _DELETE = "DELETE FROM documents WHERE owner = ? AND kind = ? AND id = ?"
 
 class SealError(Exception):
     """Documents that were written under another key, or under none."""
-
-
-class Seal(Protocol):
-    """Encrypts a document for its name: under another name it does not open."""
-
-    def seal(self, key: bytes, data: bytes) -> bytes: ...
-
-    def open(self, key: bytes, data: bytes) -> bytes:
-        """Raises ValueError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

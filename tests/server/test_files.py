@@ -1,6 +1,5 @@
 """Files on disk: whole or not at all, each for its owner, within a budget."""
 
-import io
 import time
 from pathlib import Path
 
@@ -8,18 +7,26 @@ import pytest
 
 from server.errors import InvalidRequest, NotFound
 from server.files import FileStore, clean_name
+from server.session import Cipher
+from tests.server.uploads import add
 
 
-def add(store: FileStore, owner: str = "ann", data: bytes = b"data", **fields):
-    given = {"filename": "in.jsonl", "purpose": "batch", **fields}
-    return store.add(owner, io.BytesIO(data), **given)
+@pytest.fixture(params=["clear", "sealed"])
+def seal(request: pytest.FixtureRequest) -> Cipher | None:
+    return Cipher("ab" * 32) if request.param == "sealed" else None
 
 
-def test_a_file_is_there_after_a_restart(tmp_path: Path) -> None:
-    stored = add(FileStore(tmp_path))
-    again = FileStore(tmp_path)
+def content(store: FileStore, id: str, owner: str = "ann") -> bytes:
+    with store.open(owner, id) as source:
+        return source.read()
+
+
+def test_a_file_is_there_after_a_restart(tmp_path: Path, seal: Cipher | None) -> None:
+    stored = add(FileStore(tmp_path, seal=seal))
+    again = FileStore(seal=seal)
+    again.lie_in(tmp_path)
     assert again.get("ann", stored.id) == stored
-    assert again.path("ann", stored.id).read_bytes() == b"data"
+    assert (content(again, stored.id), stored.nbytes) == (b"data", 4)
     assert again.list("ann") == [stored]
 
 
@@ -64,29 +71,33 @@ def test_an_expired_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_there_is_room_for_so_much_and_no_more(tmp_path: Path) -> None:
     store = FileStore(tmp_path, max_bytes=10)
-    first = add(store, data=b"x" * 6)
+    first = add(store, b"x" * 6)
     with pytest.raises(InvalidRequest) as full:
-        add(store, "bob", data=b"x" * 6)
+        add(store, b"x" * 6, "bob")
     assert full.value.code == "storage_full"
-    computed = tmp_path / "computed"
-    computed.write_bytes(b"x" * 6)
-    adopted = store.adopt("ann", computed, filename="out", purpose="batch_output")
-    assert store.path("ann", adopted.id).read_bytes() == computed.read_bytes()
-    computed.unlink()
-    store.delete("ann", first.id)
-    assert store.path("ann", adopted.id).read_bytes() == b"x" * 6
     assert len(list(tmp_path.rglob("*.data"))) == 1
+    store.delete("ann", first.id)
+    add(store, b"x" * 6, "bob")
 
 
-def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
-    class Broken(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            raise OSError("gone")
+def test_a_log_becomes_a_file_whatever_room_there_is(tmp_path: Path, seal: Cipher | None) -> None:
+    store, log = FileStore(tmp_path, max_bytes=3, seal=seal), tmp_path / "log"
+    for line in (b"one\n", b"two\n"):
+        store.folder.append(log, line)
+    adopted = store.adopt("ann", log, filename="out", purpose="batch_output")
+    assert list(store.folder.appended(log)) == [b"one\n", b"two\n"]
+    log.unlink()
+    assert (content(store, adopted.id), adopted.nbytes) == (b"one\ntwo\n", 8)
 
-    store = FileStore(tmp_path)
-    with pytest.raises(OSError, match="gone"):
-        store.add("ann", Broken(), filename="a", purpose="batch")
+
+def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path, seal: Cipher | None) -> None:
+    store = FileStore(tmp_path, seal=seal)
+    incoming = store.receive("ann")
+    incoming.write(b"x" * 3_000_000)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()]
+    incoming.discard()
     assert store.list("ann") == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_what_a_killed_process_has_left_is_deleted(tmp_path: Path) -> None:
@@ -113,9 +124,10 @@ def test_expired_files_go_though_nobody_asks_for_them(
     assert {path.stem for path in tmp_path.rglob("file-*")} == {kept.id}
 
 
-def test_without_a_folder_everything_goes_at_the_end() -> None:
-    store = FileStore()
+def test_without_a_folder_everything_goes_at_the_end(seal: Cipher | None) -> None:
+    store = FileStore(seal=seal)
     path = store.path("ann", add(store).id)
+    assert (b"data" in path.read_bytes()) == (seal is None)
     assert path.is_file()
     assert not store.lasts
     store.close()

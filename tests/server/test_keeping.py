@@ -1,16 +1,19 @@
 """What outlives a server: its data folder, from the start of one to the end of the next."""
 
+import json
 import logging
+import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from openai import OpenAI
+from openai import APIConnectionError, InternalServerError, OpenAI
 
 from server.app import App, build
+from server.files.folder import Whole
 from server.session import FolderLock
 from tests.server.api.test_files_and_batches import ended, entries, hello, request, run
 from tests.server.api.test_sdk import eventually
@@ -112,19 +115,103 @@ def test_a_second_server_on_the_folder_does_without(
 SECRET = "the colour of my door is heliotrope"
 
 
-def test_with_a_key_no_text_of_a_caller_is_on_disk_and_documents_are_kept(
-    path: Path, tmp_path: Path
-) -> None:
-    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (first, app):
-        assert not app.context.files.lasts
+KEY = {"sessions__encryption_key": "ab" * 32}
+
+
+def test_with_a_key_documents_are_kept(path: Path, tmp_path: Path) -> None:
+    with client(path, tmp_path, **KEY) as (first, _):
         stored = first.responses.create(model="tiny", input=SECRET, max_output_tokens=8)
-        first.files.create(file=("in.jsonl", SECRET.encode()), purpose="batch")
-    names = {"lock", "states", "new", "index.sqlite3", "documents.sqlite3"}
-    assert {p.name for p in tmp_path.iterdir()} == names
-    data = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
-    assert b"heliotrope" not in data
-    with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (second, _):
+    with client(path, tmp_path, **KEY) as (second, _):
         assert second.responses.retrieve(stored.id).output == stored.output
+
+
+def in_clear(*folders: Path) -> list[Path]:
+    """Files that have a word of SECRET, also those that are open and have no name."""
+    named = [path for folder in folders for path in folder.rglob("*")]
+    opened = Path("/proc/self/fd").glob("*")  # where there is such a folder
+    found = []
+    for path in [*named, *opened]:
+        with suppress(FileNotFoundError):  # as it has gone meanwhile
+            if path in named or path.readlink().name.endswith(" (deleted)"):
+                found += [path] if path.is_file() and b"heliotrope" in path.read_bytes() else []
+    return found
+
+
+def test_with_a_key_no_text_of_a_caller_is_on_disk_and_a_batch_goes_on(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, temporary = tmp_path / "data", tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    messages = [{"role": "user", "content": SECRET}]
+    asked = [request(f"heliotrope {n}", hello(messages=messages, max_tokens=60)) for n in range(30)]
+    lines = b"\n".join(json.dumps(one).encode() for one in asked) + b"\n" * 1_500_000
+    seen, write = [], Whole.write
+
+    def watched(whole: Whole, data: bytes) -> None:
+        write(whole, data)
+        seen.append(in_clear(tmp_path))
+
+    with client(path, data, **KEY, engine__max_slots=1) as (first, _):
+        first.responses.create(model="tiny", input=SECRET, max_output_tokens=8)
+        with monkeypatch.context() as patch:
+            patch.setattr(Whole, "write", watched)
+            file = first.files.create(file=("heliotrope.jsonl", lines), purpose="batch")
+        batch = first.batches.create(
+            input_file_id=file.id,
+            endpoint="/v1/chat/completions",
+            completion_window="24h",
+            metadata={"for": SECRET},
+        )
+        assert eventually(lambda: first.batches.retrieve(batch.id).request_counts.completed > 2)
+        assert in_clear(tmp_path) == []
+        assert first.batches.retrieve(batch.id).status == "in_progress"
+    assert len(seen) > 3
+    assert not any(seen)
+    assert in_clear(tmp_path) == []
+    assert list(data.rglob("batches/*/*.output.jsonl"))
+    with client(path, data, **KEY) as (second, _):
+        assert second.files.content(file.id).content == lines
+        assert second.files.retrieve(file.id).filename == "heliotrope.jsonl"
+        batch = ended(second, batch)
+        assert (batch.status, batch.request_counts.completed) == ("completed", 30)
+        assert len(entries(second, batch.output_file_id)) == 30
+        assert in_clear(tmp_path) == []
+
+
+def test_without_an_archive_a_key_seals_what_is_temporary(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with (
+        served(path, **KEY) as (url, app),
+        OpenAI(base_url=f"{url}/v1", api_key="key") as caller,
+    ):
+        file = caller.files.create(file=("in.jsonl", SECRET.encode()), purpose="batch")
+        assert not app.context.files.lasts
+        assert list(tmp_path.rglob("*.data"))
+        assert in_clear(tmp_path) == []
+        assert caller.files.content(file.id).text == SECRET
+
+
+def test_a_file_that_was_tampered_with_is_not_served(path: Path, tmp_path: Path) -> None:
+    with client(path, tmp_path, **KEY) as (caller, _):
+        file = caller.files.create(file=("in.jsonl", bytes(3 << 20)), purpose="batch")
+        (data,) = tmp_path.rglob("*.data")
+        whole = data.read_bytes()
+        data.write_bytes(whole[:-1])
+        with pytest.raises(APIConnectionError):  # cut where it is known
+            caller.files.content(file.id)
+        data.write_bytes(whole[:100] + b"?" + whole[101:])
+        with pytest.raises(InternalServerError) as refused:
+            caller.files.content(file.id)
+        assert refused.value.code == "unreadable"
+
+
+def kept(folder: Path) -> dict[Path, bytes]:
+    """Documents, files and batches."""
+    files = [path for path in (folder / "files").rglob("*") if path.is_file()]
+    return {path: path.read_bytes() for path in [folder / "documents.sqlite3", *files]}
 
 
 @pytest.mark.parametrize(
@@ -139,12 +226,18 @@ def test_another_key_is_told_and_changes_nothing(
 ) -> None:
     with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (first, _):
         stored = first.responses.create(model="tiny", input=SECRET, max_output_tokens=8)
-    before = (tmp_path / "documents.sqlite3").read_bytes()
+        batch = ended(first, run(first, request("a", hello())))
+    before = kept(tmp_path)
     with client(path, tmp_path, **key) as (other, _):
         other.responses.create(model="tiny", input="Hello", max_output_tokens=8)
-    (warned,) = (r for r in caplog.records if "stored documents" in r.message)
-    assert told in warned.message
-    assert warned.exc_info is None
-    assert (tmp_path / "documents.sqlite3").read_bytes() == before
+        assert list(other.files.list()) == list(other.batches.list()) == []
+        assert other.files.create(file=("in.jsonl", b"x"), purpose="batch").bytes == 1
+    for what in ("stored documents", "files and batches"):
+        (warned,) = (r for r in caplog.records if what in r.message)
+        assert told in warned.message
+        assert warned.exc_info is None
+    assert kept(tmp_path) == before
     with client(path, tmp_path, sessions__encryption_key="ab" * 32) as (again, _):
         assert again.responses.retrieve(stored.id).output == stored.output
+        assert again.batches.retrieve(batch.id) == batch
+        assert again.files.content(batch.output_file_id).text

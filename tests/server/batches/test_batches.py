@@ -1,7 +1,6 @@
 """Batches over a call that a test scripts: progress, ends, and what a restart leaves."""
 
 import asyncio
-import io
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ import pytest
 from server.batches import Answer, Batch, Batches
 from server.errors import InvalidRequest, NoRoom, NotFound
 from server.files import FileStore
+from server.session import Cipher
+from tests.server.uploads import add
 
 ENDPOINT = "/v1/completions"
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}
@@ -43,15 +44,15 @@ class Server:
 
 
 class Setup:
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, seal: Cipher | None = None, **options: Any) -> None:
         self.server = Server()
-        self.files = FileStore(folder)
+        self.files = FileStore(folder, seal=seal)
         self.batches = Batches(self.files, together=2, **options)
         self.batches.call = self.server
 
     def create(self, count: int = 4, owner: str = "ann", **fields: Any) -> Batch:
         data = b"\n".join(line(f"p{number}") for number in range(count))
-        file = self.files.add(owner, io.BytesIO(data), filename="in", purpose="batch")
+        file = add(self.files, data, owner)
         return self.batches.create(owner, ENDPOINT, file.id, **fields)
 
     def output(self, batch: Batch) -> dict[str, Any]:
@@ -63,8 +64,8 @@ class Setup:
     def _entries(self, batch: Batch, id: str | None) -> dict[str, Any]:
         if id is None:
             return {}
-        text = self.files.path(batch.owner, id).read_text()
-        return {entry["custom_id"]: entry for entry in map(json.loads, text.splitlines())}
+        with self.files.open(batch.owner, id) as source:
+            return {entry["custom_id"]: entry for entry in map(json.loads, source)}
 
 
 def line(name: str) -> bytes:
@@ -128,8 +129,7 @@ async def test_a_busy_server_is_asked_again(
 
 
 async def test_a_file_with_a_mistake_is_not_begun(setup: Setup) -> None:
-    data = io.BytesIO(line("a") + b"\n{")
-    file = setup.files.add("ann", data, filename="in", purpose="batch")
+    file = add(setup.files, line("a") + b"\n{")
     batch = setup.batches.create("ann", ENDPOINT, file.id)
     await until(lambda: batch.ended)
     assert batch.status == "failed"
@@ -156,7 +156,7 @@ async def test_a_cancelled_batch_has_the_answers_it_has(setup: Setup) -> None:
 async def test_a_batch_that_is_cancelled_before_its_file_was_looked_at_has_nothing(
     setup: Setup,
 ) -> None:
-    file = setup.files.add("ann", io.BytesIO(b"{"), filename="in", purpose="batch")
+    file = add(setup.files, b"{")
     batch = setup.batches.create("ann", ENDPOINT, file.id)
     setup.batches.cancel("ann", batch.id)
     await until(lambda: batch.ended)
@@ -185,7 +185,11 @@ async def test_a_batch_is_its_owners_alone(setup: Setup) -> None:
     await until(lambda: batch.ended)
 
 
-async def test_a_restart_goes_on_and_asks_nothing_twice(setup: Setup, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seal", [None, Cipher("ab" * 32)], ids=["clear", "sealed"])
+async def test_a_restart_goes_on_and_asks_nothing_twice(
+    seal: Cipher | None, tmp_path: Path
+) -> None:
+    setup = Setup(tmp_path, seal)
     setup.server.held = {"p3", "p4"}
     batch = setup.create(8)
     await until(lambda: batch.completed == 3)
@@ -195,7 +199,7 @@ async def test_a_restart_goes_on_and_asks_nothing_twice(setup: Setup, tmp_path: 
     output = next(tmp_path.rglob("*.output.jsonl"))
     output.write_bytes(output.read_bytes() + b'{"half a li')  # as a crash leaves it
 
-    again = Setup(tmp_path)
+    again = Setup(tmp_path, seal)
     again.batches.start()
     found = again.batches.get("ann", batch.id)
     await until(lambda: found.ended)
@@ -279,3 +283,26 @@ async def test_results_that_were_not_made_files_when_the_server_stopped_are_afte
     await until(lambda: not list(tmp_path.rglob("*.jsonl")))
     assert len(again.output(found)) == 4
     await again.batches.stop()
+
+
+async def test_results_that_were_tampered_with_fail_the_batch_and_are_left(
+    tmp_path: Path,
+) -> None:
+    seal = Cipher("ab" * 32)
+    setup = Setup(tmp_path, seal)
+    setup.server.held = {"p3", "p4"}
+    batch = setup.create(8)
+    await until(lambda: batch.completed == 3)
+    await setup.batches.stop()
+    output = next(tmp_path.rglob("*.output.jsonl"))
+    output.write_bytes(changed := output.read_bytes() * 2)
+    again = Setup(tmp_path, seal)
+    again.batches.start()
+    found = again.batches.get("ann", batch.id)
+    await until(lambda: found.ended)
+    assert (found.status, found.output_file_id) == ("failed", None)
+    assert [fault["code"] for fault in found.errors] == ["unreadable"]
+    await again.batches.tidy()
+    await again.batches.stop()
+    assert output.read_bytes() == changed
+    assert again.server.asked == []

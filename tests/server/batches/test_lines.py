@@ -1,8 +1,8 @@
 """An input file's lines, each checked before anything is computed."""
 
+import io
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -14,11 +14,9 @@ GOOD = {"custom_id": "a", "method": "POST", "url": ENDPOINT, "body": {"model": "
 OTHER = GOOD | {"custom_id": "b"}
 
 
-def written(folder: Path, *given: Any) -> Path:
-    path = folder / "in.jsonl"
+def written(*given: Any) -> BinaryIO:
     data = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in given]
-    path.write_bytes(b"\n".join(data))
-    return path
+    return io.BytesIO(b"\n".join(data))
 
 
 def without(name: str) -> dict[str, Any]:
@@ -43,28 +41,27 @@ def without(name: str) -> dict[str, Any]:
         (GOOD, "duplicate_custom_id", "custom_id"),
     ],
 )
-def test_a_mistake_is_told_with_its_line(
-    tmp_path: Path, line: Any, code: str, param: str | None
-) -> None:
-    found = check(written(tmp_path, GOOD, b"", line), ENDPOINT)
+def test_a_mistake_is_told_with_its_line(line: Any, code: str, param: str | None) -> None:
+    found = check(written(GOOD, b"", line), ENDPOINT)
     (fault,) = found.faults
     assert (fault["code"], fault["param"], fault["line"]) == (code, param, 3)
     assert found.total == 2
 
 
-def test_an_empty_file_is_a_mistake(tmp_path: Path) -> None:
-    (fault,) = check(written(tmp_path, b"", b" "), ENDPOINT).faults
+def test_an_empty_file_is_a_mistake() -> None:
+    (fault,) = check(written(b"", b" "), ENDPOINT).faults
     assert (fault["code"], fault["line"]) == ("empty_file", None)
 
 
-def test_good_lines_come_with_their_bodies(tmp_path: Path) -> None:
-    path = written(tmp_path, b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), b"", b"")
-    found = check(path, ENDPOINT)
+def test_good_lines_come_with_their_bodies() -> None:
+    source = written(b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), b"", b"")
+    found = check(source, ENDPOINT)
     assert (found.total, found.model, found.faults) == (1, "m", [])
-    (line,) = lines(path)
+    source.seek(0)
+    (line,) = lines(source)
     assert (line.number, line.custom_id, json.loads(line.body)) == (1, "a", GOOD["body"])
 
 
-def test_no_more_than_a_hundred_faults_are_told(tmp_path: Path) -> None:
-    found = check(written(tmp_path, *[b"{"] * 500), ENDPOINT)
+def test_no_more_than_a_hundred_faults_are_told() -> None:
+    found = check(written(*[b"{"] * 500), ENDPOINT)
     assert (len(found.faults), found.total) == (100, 500)

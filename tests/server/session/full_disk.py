@@ -4,7 +4,6 @@ A program, as it runs where nothing else can see the file system: test_full_disk
 """
 
 import asyncio
-import io
 import logging
 import os
 import sys
@@ -14,11 +13,12 @@ from server.batches import Batches
 from server.errors import NoRoom
 from server.files import FileStore
 from server.records import KeptRecords
-from server.session import Packing, SessionManager
+from server.session import Cipher, Packing, SessionManager
 from server.session.disk import DiskHome
 from tests.server.batches.test_batches import ENDPOINT, Server, until
 from tests.server.batches.test_batches import line as request
 from tests.server.session.states import ANN, kept_in, same, snapshot
+from tests.server.uploads import add
 
 BLOCK = 4096
 _WARNED: list[str] = []
@@ -116,16 +116,16 @@ def hidden(folder: Path) -> list[Path]:
     return [p for p in folder.rglob("*") if p.is_file() and p.suffix not in whole]
 
 
-async def files(folder: Path) -> None:
+async def files(folder: Path, seal: Cipher | None) -> None:
     """Uploads are refused, a batch that cannot write its answers fails; later all goes on."""
-    store, filler = FileStore(folder / "files"), folder / "filler"
+    store, filler = FileStore(folder / "files", seal=seal), folder / "filler"
     server = Server()
     batches = Batches(store, together=2)
     batches.call = server
     requests = b"\n".join(request(f"p{number}") for number in range(50))
 
     def upload(data: bytes) -> str:
-        return store.add("ann", io.BytesIO(data), filename="in", purpose="batch").id
+        return add(store, data).id
 
     good = upload(requests)
     ends = set[str]()
@@ -159,7 +159,8 @@ async def files(folder: Path) -> None:
         assert hidden(folder / "files") == []
         assert batch.completed == 49
         assert batch.output_file_id is not None
-        assert len(store.path("ann", batch.output_file_id).read_bytes().splitlines()) == 49
+        with store.open("ann", batch.output_file_id) as source:
+            assert len(source.readlines()) == 49
         again = batches.create("ann", ENDPOINT, upload(requests))
         await until(lambda: again.ended)  # noqa: B023
         assert (again.status, again.completed) == ("completed", 50)
@@ -171,4 +172,5 @@ if __name__ == "__main__":
     logging.getLogger().addHandler(Warnings(logging.WARNING))
     asyncio.run(states(Path(sys.argv[1])))
     asyncio.run(documents(Path(sys.argv[1])))
-    asyncio.run(files(Path(sys.argv[1])))
+    for part, seal in (("clear", None), ("sealed", Cipher("ab" * 32))):
+        asyncio.run(files(Path(sys.argv[1]) / part, seal))
