@@ -129,7 +129,7 @@ class FileStore:
 
     def prune(self) -> None:
         """Delete what is past its time."""
-        for path in self.folder.path.glob("*/file-*.json"):
+        for path in self._folder.path.glob("*/file-*.json") if self._folder else ():
             self._known(path)
 
     def _new(self, owner: str) -> Path:

@@ -1,5 +1,6 @@
 """Files on disk: whole or not at all, each for its owner, within a budget."""
 
+import tempfile
 import time
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_expired_files_go_though_nobody_asks_for_them(
     monkeypatch.setattr(time, "time", lambda: later)
     store.prune()
     assert {path.stem for path in tmp_path.rglob("file-*")} == {kept.id}
+
+
+def test_where_nothing_was_kept_nothing_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    FileStore().prune()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_folder_everything_goes_at_the_end(seal: Cipher | None) -> None:
