@@ -59,7 +59,8 @@ soak: $(VENV)/.develop $(VENV)/.native ## Kill a server, and leave it, many time
 
 .PHONY: fuzz
 fuzz: $(VENV)/.develop $(VENV)/.native ## Send random requests, for half an hour or more
-	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz $(ARGS)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz \
+		$(WORKERS) --dist load -o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: clients
 clients: $(CLIENTS)/.ready ## Install the clients that tests drive
