@@ -1,5 +1,7 @@
 """What changes no bit of a sequence's logits and state: neighbours, threads, where it is cut."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -31,6 +33,16 @@ def test_neighbours_and_threads_change_no_bit(
     for threads, before, after in ((2, 3, 0), (3, 1, 7), (5, 2, 40)):
         model = native(generation, SHAPES[shape], dtype, threads)
         found = amid_others(model, before, after)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@every_generation
+def test_threads_change_no_bit_of_a_deep_model(generation: str) -> None:
+    """Whose step has more shared work than there are counters for."""
+    deep = replace(USUAL, layers=40)
+    expected = amid_others(native(generation, deep, threads=1), 0, 0)
+    for threads in (2, 3):
+        found = amid_others(native(generation, deep, threads=threads), 1, 2)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
