@@ -12,13 +12,13 @@ from server.api.logprobs import ContentToken
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
-class Told(BaseModel):
+class ClosedModel(BaseModel):
     """An object that has these keys and no others."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class OutputText(Told):
+class OutputText(ClosedModel):
     """Text of an assistant's; there is nothing to be annotated."""
 
     type: Literal["output_text"]
@@ -27,21 +27,21 @@ class OutputText(Told):
     logprobs: list[ContentToken]
 
 
-class InputText(Told):
+class InputText(ClosedModel):
     """Text of anybody else's."""
 
     type: Literal["input_text"]
     text: str
 
 
-class ReasoningText(Told):
+class ReasoningText(ClosedModel):
     """Thoughts."""
 
     type: Literal["reasoning_text"]
     text: str
 
 
-class ToldItem(Told):
+class ToldItem(ClosedModel):
     """An item; its id is not that of a call."""
 
     id: str

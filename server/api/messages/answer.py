@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from server.api.chat.answer import Counted
 from server.api.fields import ToldAs
 from server.api.items import new_id
-from server.api.items.told import Told
+from server.api.items.told import ClosedModel
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
 Event = dict[str, Any]
@@ -37,14 +37,14 @@ class MessageUsage(BaseModel):
     service_tier: Literal["standard"] = "standard"
 
 
-class ToldTextBlock(Told):
+class ToldTextBlock(ClosedModel):
     """Text."""
 
     type: Literal["text"]
     text: str
 
 
-class ToldThinkingBlock(Told):
+class ToldThinkingBlock(ClosedModel):
     """Thoughts."""
 
     type: Literal["thinking"]
@@ -52,7 +52,7 @@ class ToldThinkingBlock(Told):
     signature: Literal["", "unsigned"]
 
 
-class ToldToolUse(Told):
+class ToldToolUse(ClosedModel):
     """A call."""
 
     type: Literal["tool_use"]

@@ -10,7 +10,7 @@ from server.api.chat.answer import SERVICE_TIER, Counted
 from server.api.constraint import JsonObjectFormat, TextFormat
 from server.api.fields import ToldAs
 from server.api.items import Item
-from server.api.items.told import OutputItem, Told
+from server.api.items.told import ClosedModel, OutputItem
 from server.api.responses.request import (
     AllowedResponseTools,
     NamedResponseTool,
@@ -73,7 +73,7 @@ class ConversationId(BaseModel):
     id: str
 
 
-class ToldFunction(Told):
+class ToldFunction(ClosedModel):
     """A function, as the request had it."""
 
     type: Literal["function"]
@@ -83,7 +83,7 @@ class ToldFunction(Told):
     strict: bool | None
 
 
-class ToldCustom(Told):
+class ToldCustom(ClosedModel):
     """A custom tool."""
 
     type: Literal["custom"]
