@@ -23,7 +23,8 @@ Messages = Sequence[dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """first_ms: from the moment the request left to the first text, or to an end without any.
+    """first_ms: from the moment the request left to the first text, or to an end without any;
+    last_ms: to the last.
 
     prompt_tokens, cached_tokens: as the server counts them, the latter those it did not read.
     """
@@ -32,14 +33,18 @@ class Answer:
     tokens: int
     prompt_tokens: int | None
     first_ms: float
+    last_ms: float
     cached_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """tokens_per_s: of all answers together, prompts and all; the rest: the mean of a prompt."""
+    """tokens_per_s: of all answers together, prompts and all; writing_per_s: of all while they are
+    written, None where they came whole. The rest: the mean of a prompt.
+    """
 
     tokens_per_s: float
+    writing_per_s: float | None
     prompt_tokens: int | None
     cached_tokens: int | None
 
@@ -82,6 +87,7 @@ class Client:
         answers = [self._read(reply) for reply in replies]
         return Speed(
             sum(answer.tokens for answer in answers) / seconds,
+            _writing(answers),
             _mean([answer.prompt_tokens for answer in answers]),
             _mean([answer.cached_tokens for answer in answers]),
         )
@@ -124,6 +130,7 @@ class _Reader:
     def __init__(self, sent: float) -> None:
         self._sent = sent
         self._first: float | None = None
+        self._last = sent
         self._content = ""
         self._pieces = 0
         self._usage: dict[str, Any] = {}
@@ -139,6 +146,8 @@ class _Reader:
             self._content += delta.get("content") or ""
             if self._first is None and (wrote or choice.get("finish_reason")):
                 self._first = moment
+            if wrote:
+                self._last = moment
 
     def answer(self) -> Answer:
         if self._first is None:
@@ -148,6 +157,7 @@ class _Reader:
             self._usage.get("completion_tokens") or self._pieces,
             self._usage.get("prompt_tokens"),
             (self._first - self._sent) * 1000,
+            (self._last - self._sent) * 1000,
             (self._usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
         )
 
@@ -164,6 +174,13 @@ def _events(reply: Reply) -> Iterator[tuple[float, dict[str, Any]]]:
             data = line.removeprefix(b"data:").strip()
             if line.startswith(b"data:") and data != b"[DONE]":
                 yield moment, json.loads(data)
+
+
+def _writing(answers: Sequence[Answer]) -> float | None:
+    """Tokens a second of all answers together: those behind the first, whose wait is no writing."""
+    tokens = sum(answer.tokens - 1 for answer in answers)
+    seconds = sum(answer.last_ms - answer.first_ms for answer in answers) / len(answers) / 1000
+    return tokens / seconds if seconds > 0 else None
 
 
 def _mean(counts: Sequence[int | None]) -> int | None:

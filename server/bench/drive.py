@@ -49,8 +49,14 @@ class Gathered:
 def _answers(streams: int, speeds: Sequence[Speed]) -> Answers:
     """Cached tokens of the round with most of them."""
     cached = [it.cached_tokens for it in speeds if it.cached_tokens is not None]
-    rates = spread([it.tokens_per_s for it in speeds])
-    return Answers(streams, rates, speeds[0].prompt_tokens, max(cached, default=None))
+    writing = [it.writing_per_s for it in speeds if it.writing_per_s is not None]
+    return Answers(
+        streams,
+        spread([it.tokens_per_s for it in speeds]),
+        speeds[0].prompt_tokens,
+        max(cached, default=None),
+        writing_per_s=spread(writing) if writing else None,
+    )
 
 
 def _times(talks: Sequence[Conversation]) -> dict[str, Spread]:

@@ -46,6 +46,8 @@ class Answers:
 
     prompt_tokens: of each prompt; cached_tokens: those of them that were not read. engine_share:
     tokens_per_s as a share of what the engine alone does with as long prompts; of this server only.
+    writing_per_s: those behind the first of each answer, from there to the last; writing_share: as
+    a share of the engine's decode. None where an answer came in one piece.
     """
 
     streams: int
@@ -53,6 +55,8 @@ class Answers:
     prompt_tokens: int | None
     cached_tokens: int | None = None
     engine_share: float | None = None
+    writing_per_s: Spread | None = None
+    writing_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

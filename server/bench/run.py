@@ -36,6 +36,7 @@ from server.bench.report import (
     Prefill,
     Report,
     ServerFigures,
+    Spread,
 )
 from server.hub import HubError, find
 
@@ -88,7 +89,7 @@ def measure(target: Target | None, plan: Plan, against: Against | None, say: Say
     _check(target)
     own, *others = _side_by_side(target, plan, against, say)
     model, figures = _alone(target, plan, own.decode, say)
-    own = replace(own, decode=_shares(own.decode, figures.answers))
+    own = replace(own, decode=_shares(own.decode, figures))
     return Report(__version__, machine(), plan, model, figures, (own, *others))
 
 
@@ -129,11 +130,19 @@ def _processor() -> str:
     return named[0] if named else platform.processor() or platform.machine()
 
 
-def _shares(served: Sequence[Answers], alone: Sequence[Answers]) -> tuple[Answers, ...]:
+def _shares(served: Sequence[Answers], alone: EngineFigures) -> tuple[Answers, ...]:
     return tuple(
-        replace(it, engine_share=it.tokens_per_s.median / other.tokens_per_s.median)
-        for it, other in zip(served, alone, strict=True)
+        replace(
+            it,
+            engine_share=_share(it.tokens_per_s, whole.tokens_per_s),
+            writing_share=_share(it.writing_per_s, decode.tokens_per_s),
+        )
+        for it, whole, decode in zip(served, alone.answers, alone.decode, strict=True)
     )
+
+
+def _share(speed: Spread | None, of: Spread) -> float | None:
+    return None if speed is None else speed.median / of.median
 
 
 def _alone(

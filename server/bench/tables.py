@@ -8,6 +8,7 @@ from rich.table import Table
 
 from server.bench.report import (
     KINDS,
+    Answers,
     EngineFigures,
     MaskFigures,
     Measured,
@@ -80,8 +81,8 @@ def _engine(figures: EngineFigures) -> Table:
 def _servers(servers: Sequence[ServerFigures]) -> Table:
     names = [f"{server.name}\n{server.model}" for server in servers]
     ratios = ["ratio"] * (len(servers) - 1)
-    shares = [f"{it.engine_share:.2f}" for it in servers[0].decode if it.engine_share is not None]
-    last = ["share of\nthe engine"] if shares else []
+    shares = [_share(share) for it in servers[0].decode for share in _shares_of(it)]
+    last = ["share of\nthe engine"] if any(shares) else []
     table = _table("over HTTP", *_interleave(names, ratios), *last)
     # Rows begin with those of decode.
     for (name, values), share in zip(_rows(servers), chain(shares, repeat("")), strict=False):
@@ -96,10 +97,20 @@ def _servers(servers: Sequence[ServerFigures]) -> Table:
     return table
 
 
+def _shares_of(answers: Answers) -> tuple[float | None, float | None]:
+    return answers.engine_share, answers.writing_share
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{share:.2f}"
+
+
 def _rows(servers: Sequence[ServerFigures]) -> Iterator[tuple[str, list[float]]]:
     for at, decode in enumerate(servers[0].decode):
-        label = f"{_streams(decode.streams)} (tokens/s)"
-        yield label, [server.decode[at].tokens_per_s.median for server in servers]
+        label = _streams(decode.streams)
+        answers = [server.decode[at] for server in servers]
+        yield f"{label} (tokens/s)", [it.tokens_per_s.median for it in answers]
+        yield f"{label}, once they write (tokens/s)", [_writing(it) for it in answers]
     for at, turns in enumerate(servers[0].turns):
         for kind in KINDS:
             label = f"{kind.replace('_', '-')} after {turns.prompt_tokens or turns.history:,} (ms)"
@@ -111,6 +122,10 @@ def _rows(servers: Sequence[ServerFigures]) -> Iterator[tuple[str, list[float]]]
             f"turns {longs[0].turns - 2} to {longs[0].turns} (ms)",
             [it.late_ms.median for it in longs],
         )
+
+
+def _writing(answers: Answers) -> float:
+    return answers.writing_per_s.median if answers.writing_per_s is not None else 0.0
 
 
 def _table(*columns: str) -> Table:

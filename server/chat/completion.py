@@ -13,11 +13,12 @@ from server.chat.constraint import GrammarCompiler, answer_grammar, endless
 from server.chat.sampling import resolve
 from server.chat.stops import TextWatcher
 from server.chat.types import Constraint, SamplingOptions, salted
-from server.engine.client import EngineClient, EngineFull, EventStream
+from server.engine.client import EngineClient, EngineFull
 from server.engine.constraint import Grammar
 from server.engine.messages import Branch, Place, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
+from server.engine.stream import EventStream
 from server.errors import InvalidRequest, busy
 from server.session import SessionManager
 

@@ -10,7 +10,6 @@ from server.chat.delivery import Delivery
 from server.chat.failure import failure_of
 from server.chat.tokens import TextToken, TokenBytes, TokenLedger
 from server.chat.types import ChoiceEnd, TextDelta
-from server.engine.client import EventStream
 from server.engine.messages import (
     BoundaryReached,
     Event,
@@ -21,6 +20,7 @@ from server.engine.messages import (
     TokenSampled,
 )
 from server.engine.snapshot import Snapshot
+from server.engine.stream import EventStream
 from server.errors import AnswerFailed
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""What waits to be read of an answer, within a bound.
+"""What waits to be read of an answer, within a bound; what goes on from one another is read as one.
 
 A client that opens a stream and reads nothing fills the connection's buffers first, then this. So
 that it does not fill the memory, its answer ends then, as one does whose time is over: the state is
@@ -6,9 +6,11 @@ kept, and whoever reads on after all finds everything up to there.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
+from server.chat.joined import goes_on, joined
 from server.errors import AnswerFailed
 
 MOST_WAITING = 4096  # events, which are about as many tokens: more than stalls of a network cost
@@ -20,24 +22,41 @@ class Delivery(Generic[E]):
     """Events for one listener, in order; late: called when more wait than may."""
 
     def __init__(self, late: Callable[[], None]) -> None:
-        self._queue: asyncio.Queue[E | AnswerFailed | None] = asyncio.Queue()
+        self._waiting: deque[E] = deque()
         self._late = late
+        self._came = asyncio.Event()
+        self._error: AnswerFailed | None = None
+        self._ended = False
 
     def put(self, event: E) -> None:
-        self._queue.put_nowait(event)
-        if self._queue.qsize() == MOST_WAITING:
+        self._waiting.append(event)
+        self._came.set()
+        if len(self._waiting) == MOST_WAITING:
             self._late()
 
     def fail(self, error: AnswerFailed) -> None:
         """It is raised behind what was put before."""
-        self._queue.put_nowait(error)
+        self._error = self._error or error
+        self.end()
 
     def end(self) -> None:
-        self._queue.put_nowait(None)
+        self._ended = True
+        self._came.set()
 
     async def events(self) -> AsyncIterator[E]:
         """To the end. Raises AnswerFailed."""
-        while (event := await self._queue.get()) is not None:
-            if isinstance(event, AnswerFailed):
-                raise event
-            yield event
+        while True:
+            await self._came.wait()
+            while self._waiting:
+                yield self._next()
+            if self._ended:
+                break
+            self._came.clear()
+        if self._error is not None:
+            raise self._error
+
+    def _next(self) -> E:
+        parts = [self._waiting.popleft()]
+        while self._waiting and goes_on(parts[-1], self._waiting[0]):
+            parts.append(self._waiting.popleft())
+        return joined(parts)

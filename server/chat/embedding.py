@@ -11,10 +11,11 @@ from models.tokenizer import Tokenizer, TokenizerError
 from server.chat.aside import aside
 from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
-from server.engine.client import EngineClient, EngineFull, EventStream
+from server.engine.client import EngineClient, EngineFull
 from server.engine.messages import Branch, Failed, Finished, Place, Sampling, Submit
 from server.engine.observer import AnswerObserver
 from server.engine.snapshot import Snapshot
+from server.engine.stream import EventStream
 from server.errors import AnswerFailed, InvalidRequest, TimeUp, busy
 
 

@@ -15,9 +15,9 @@ from server.chat.tokens import TokenBytes, TokenLedger
 from server.chat.told import Path, Told
 from server.chat.tools import ExpectedCalls
 from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
-from server.engine.client import EventStream
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Lines, Snapshot
+from server.engine.stream import EventStream
 from server.errors import AnswerFailed
 from server.session import Key, Owner, SessionManager, extend
 

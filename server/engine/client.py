@@ -4,22 +4,13 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
 from server.engine.engine import Engine
-from server.engine.messages import (
-    Admitted,
-    Cancel,
-    Command,
-    Event,
-    Failed,
-    Finished,
-    Stop,
-    Submit,
-    TokenSampled,
-)
+from server.engine.handover import Handover, Report
+from server.engine.messages import Cancel, Command, Event, Failed, Stop, Submit
 from server.engine.observer import (
     AnswerObserver,
     AnswerWatch,
@@ -28,12 +19,11 @@ from server.engine.observer import (
     prompt_tokens,
     sampled_tokens,
 )
+from server.engine.stream import EventStream
 
 log = logging.getLogger(__name__)
 
-Step = tuple[float, int, int]  # seconds, sequences and tokens
 Trace = Callable[[], AnswerObserver | None]
-Hear = Callable[[TokenSampled], None]
 
 
 class EngineFull(Exception):
@@ -68,9 +58,8 @@ class EngineClient:
         self._meter = meter
         self._trace = trace
         self._observer = observer
-        self._steps: list[Step] = []  # of which the observer was not told
         self._stopping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._handover: Handover | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
@@ -121,7 +110,7 @@ class EngineClient:
 
     def start(self) -> None:
         """Start the thread; call from the event loop that will submit."""
-        self._loop = asyncio.get_running_loop()
+        self._handover = Handover(asyncio.get_running_loop(), self._deliver)
         self._thread.start()
 
     async def stop(self) -> None:
@@ -132,14 +121,14 @@ class EngineClient:
         self._commands.put(Stop())
         await asyncio.to_thread(self._thread.join)
 
-    def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> "EventStream":
+    def submit(self, submit: Submit, observer: AnswerObserver | None = None) -> EventStream:
         """Hand a request over and return its events. Raises EngineFull."""
         place, branches = submit.place, len(submit.branches)
         if self._stopping or branches > self.room(place.priority):
             raise EngineFull
         told = observer, (self._trace() if observer is not None else None)
         watches = [AnswerWatch(one, submit) for one in told if one is not None]
-        stream = EventStream(self, submit, watches)
+        stream = EventStream(submit, self.cancel, watches)
         self._streams[submit.request] = stream
         self._in_flight[stream.background] += branches
         self._spend(place.caller, prompt_tokens(submit))
@@ -149,20 +138,23 @@ class EngineClient:
     def cancel(self, request: str) -> None:
         self._commands.put(Cancel(request))
 
-    def _deliver(self, events: Sequence[Event], steps: Sequence[Step]) -> None:
-        """Called in the event loop, once per step that has events."""
-        if self._observer is not None:
-            for step in steps:
-                self._observer.step_taken(*step)
-        for event in events:
-            stream = self._streams.get(event.request)
-            if stream is None:
-                continue
-            ended = stream.put(event)
-            self._in_flight[stream.background] -= ended
-            self._spend(stream.caller, sampled_tokens(event))
-            if stream.open_branches == 0:
-                del self._streams[event.request]
+    def _deliver(self, reports: Sequence[Report]) -> None:
+        """Called in the event loop."""
+        for report in reports:
+            if report.sequences and self._observer is not None:
+                self._observer.step_taken(report.seconds, report.sequences, report.tokens)
+            for event in report.events:
+                self._deliver_one(event, report.moment)
+
+    def _deliver_one(self, event: Event, moment: float) -> None:
+        stream = self._streams.get(event.request)
+        if stream is None:
+            return
+        ended = stream.put(event, moment)
+        self._in_flight[stream.background] -= ended
+        self._spend(stream.caller, sampled_tokens(event))
+        if stream.open_branches == 0:
+            del self._streams[event.request]
 
     def _spend(self, caller: str, tokens: int) -> None:
         if self._meter is not None and caller and tokens:
@@ -171,21 +163,22 @@ class EngineClient:
     def _run(self) -> None:
         """The engine thread."""
         log.debug("engine thread started")
+        assert self._handover is not None
         while self._take_commands(block=self._engine.idle):
-            self._post(self._step())
-        self._post([*self._engine.abandon("the server is stopping"), *self._refuse_queued()])
+            self._handover.post(self._step())
+        events = [*self._engine.abandon("the server is stopping"), *self._refuse_queued()]
+        self._handover.post(Report(perf_counter(), events))
 
-    def _step(self) -> list[Event]:
+    def _step(self) -> Report:
         start = perf_counter()
         try:
             events = self._engine.step()
         except Exception:
             log.exception("the engine broke; all answers in flight are given up")
-            return self._engine.abandon("the computation of this answer failed")
-        sequences, tokens = self._engine.fed
-        if sequences and self._observer is not None:
-            self._steps.append((perf_counter() - start, sequences, tokens))
-        return events
+            events = self._engine.abandon("the computation of this answer failed")
+            return Report(perf_counter(), events)
+        end = perf_counter()
+        return Report(end, events, end - start, *self._engine.fed)
 
     def _refuse_queued(self) -> list[Event]:
         """What was submitted after the command to stop."""
@@ -211,85 +204,3 @@ class EngineClient:
                     self._engine.cancel(request)
                 case Stop():
                     return False
-
-    def _post(self, events: list[Event]) -> None:
-        if events and self._loop is not None and not self._loop.is_closed():
-            # Steps without events wait, as a call into the loop costs more than all the counting.
-            steps, self._steps = self._steps, []
-            self._loop.call_soon_threadsafe(self._deliver, events, steps)
-
-
-class EventStream:
-    """The events of one request, in order, until every branch has ended.
-
-    Where somebody hears the tokens, the others are left.
-    """
-
-    def __init__(
-        self, client: EngineClient, submit: Submit, watches: Sequence[AnswerWatch] = ()
-    ) -> None:
-        self._client = client
-        self._request = submit.request
-        self.caller = submit.place.caller
-        self.background = submit.place.priority > 0
-        self._watches = watches
-        self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
-        self._hear: Hear | None = None
-        self._admitted = False
-        self._known = asyncio.Event()  # whether it is ever admitted
-        self.open_branches = len(submit.branches)
-
-    def hear(self, hear: Hear) -> None:
-        """Call `hear` with every token as it comes, which saves waking a task for each.
-
-        What it raises is raised where the other events are read. Call before the first await.
-        """
-        self._hear = hear
-
-    def put(self, event: Event) -> int:
-        """Add an event; returns how many branches it ends."""
-        for watch in self._watches:
-            watch.see(event)
-        if self._hear is not None and isinstance(event, TokenSampled):
-            self._tell(self._hear, event)
-            return 0
-        if not isinstance(event, Admitted):
-            self._queue.put_nowait(event)
-        match event:
-            case Admitted():
-                self._admitted, ended = True, 0
-                self._known.set()
-            case Finished():
-                ended = 1
-            case Failed():
-                ended = self.open_branches
-            case _:
-                ended = 0
-        self.open_branches -= ended
-        if not self.open_branches:
-            self._known.set()
-            self._hear = None  # whoever hears has the stream: the circle would keep the engine
-        return ended
-
-    def _tell(self, hear: Hear, event: TokenSampled) -> None:
-        try:
-            hear(event)
-        except Exception as error:
-            self._hear = None
-            self._queue.put_nowait(error)
-
-    async def admitted(self) -> bool:
-        """Wait until the request has a slot; False where it ends without one."""
-        await self._known.wait()
-        return self._admitted
-
-    def cancel(self) -> None:
-        """Ask for an early end; the stream still delivers every Finished."""
-        self._client.cancel(self._request)
-
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        while self.open_branches or not self._queue.empty():
-            event = await self._queue.get()
-            if isinstance(event, Exception):
-                raise event
-            yield event

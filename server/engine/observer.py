@@ -58,25 +58,24 @@ class AnswerWatch:
         cached = submit.start.tokens if submit.start else 0
         observer.admitted(sum(map(len, submit.pieces)), cached)
 
-    def see(self, event: Event) -> None:
-        """One more event, in order."""
+    def see(self, event: Event, moment: float) -> None:
+        """One more event, in order, and when it happened."""
         match event:
             case TokenSampled():
-                self._token(event.branch)
+                self._token(event.branch, moment)
             case Admitted() if not self._started:
                 self._started = True
-                self._observer.started(perf_counter() - self._submitted)
+                self._observer.started(moment - self._submitted)
             case Finished(_, branch, reason):
                 if event.stop_token is not None:
-                    self._token(branch)
+                    self._token(branch, moment)
                 self._open -= 1
                 self._observer.ended(reason)
             case Failed():
                 for _ in range(self._open):
                     self._observer.ended("failed")
 
-    def _token(self, branch: int) -> None:
-        now = perf_counter()
+    def _token(self, branch: int, now: float) -> None:
         last = self._last.get(branch)
         self._last[branch] = now
         if last is None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from server.bench.client import Client
+from server.bench.client import Answer, Client, _writing
 from server.bench.report import BenchError
 from server.bench.talk import words_for
 from tests.server.bench.standin import PIECES, standin
@@ -16,7 +16,16 @@ async def test_pieces_of_text_are_counted_where_there_is_no_usage() -> None:
         async with Client("it", server.url) as client:
             answer = await client.ask(QUESTION, 8)
     assert (answer.text, answer.tokens, answer.prompt_tokens) == ("".join(PIECES), 3, None)
-    assert answer.first_ms > 0
+    assert 0 < answer.first_ms <= answer.last_ms
+
+
+def test_the_wait_for_a_first_token_is_no_writing() -> None:
+    answers = [Answer("", 11, None, 500.0, 1500.0), Answer("", 21, None, 0.0, 2000.0)]
+    assert _writing(answers) == pytest.approx((10 + 20) / 1.5)
+
+
+def test_an_answer_in_one_piece_was_not_seen_being_written() -> None:
+    assert _writing([Answer("", 11, None, 500.0, 500.0)]) is None
 
 
 async def test_usage_is_believed_before_pieces() -> None:

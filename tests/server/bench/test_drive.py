@@ -20,12 +20,12 @@ class Notes(Client):
     async def ask(self, messages: Messages, max_tokens: int) -> Answer:
         self._asked.append((self.name, messages, max_tokens))
         words = sum(len(message["content"].split()) for message in messages)
-        return Answer("Yes.", 1, 3 * words, 1.0)
+        return Answer("Yes.", 1, 3 * words, 1.0, 2.0)
 
     async def speed(self, prompts: Sequence[str], max_tokens: int) -> Speed:
         for prompt in prompts:
             await self.ask([{"role": "user", "content": prompt}], max_tokens)
-        return Speed(1.0, 5, 0)
+        return Speed(1.0, 2.0, 5, 0)
 
 
 async def work(*names: str) -> list[tuple[str, Messages, int]]:

@@ -14,6 +14,7 @@ from server.bench.report import (
     Plan,
     Report,
     ServerFigures,
+    Spread,
     Turns,
     spread,
 )
@@ -22,7 +23,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "benchmarks.md"
 MACHINE = Machine("a processor", 2, "an OS", "3.11", "2.13")
 
 
-def server(name: str, factor: float, share: float | None = None) -> ServerFigures:
+def server(
+    name: str, factor: float, share: float | None = None, writing: tuple[Spread, float] | tuple = ()
+) -> ServerFigures:
     times = {kind: spread([factor * (number + 1)]) for number, kind in enumerate(KINDS)}
     return ServerFigures(
         name=name,
@@ -31,7 +34,7 @@ def server(name: str, factor: float, share: float | None = None) -> ServerFigure
         start_s=None,
         loaded_bytes=None,
         worked_bytes=None,
-        decode=(Answers(8, spread([100 * factor]), 20, 0, share),),
+        decode=(Answers(8, spread([100 * factor]), 20, 0, share, *writing),),
         turns=(Turns(100, 97, times),),
         long=None,
     )
@@ -64,5 +67,10 @@ def test_other_servers_have_a_ratio_to_the_first() -> None:
 
 def test_a_share_of_the_engine_stands_in_a_column_of_its_own() -> None:
     both = server("a", 1, share=0.913), server("b", 2)
-    assert cells("8 streams", *both) == ["8 streams (tokens/s)", "100", "200", "2.00 ×", "0.91"]
+    assert cells("8 streams (", *both) == ["8 streams (tokens/s)", "100", "200", "2.00 ×", "0.91"]
     assert cells("edit after", *both)[-1] == ""
+
+
+def test_writing_has_a_row_with_a_share_of_its_own() -> None:
+    shown = cells("once they write", server("a", 1, 0.8, (spread([250.0]), 0.95)))
+    assert shown == ["8 streams, once they write (tokens/s)", "250", "0.95"]

@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 
 from server.engine.client import EngineClient
 from server.engine.engine import Engine
-from server.engine.messages import BoundaryReached, Branch, Event, Finished, Sampling, Submit
+from server.engine.messages import (
+    BoundaryReached,
+    Branch,
+    Event,
+    Finished,
+    Sampling,
+    Submit,
+    TokenSampled,
+)
+from server.engine.observer import AnswerWatch
 from tests.doubles import CountingModel, SilentWatcher
 
 PATIENCE_S = 5
@@ -148,3 +157,11 @@ async def test_whoever_is_not_observed_is_not_told_of() -> None:
         async for _ in engine.client.submit(submit((1, 2))):
             pass
     assert engine.told.prompts == engine.told.ends == engine.told.first == []
+
+
+def test_tokens_that_are_handed_over_together_keep_their_own_times() -> None:
+    told = Told()
+    watch = AnswerWatch(told, Submit("a", None, ((1,),), (), 2, frozenset()))
+    for moment in (10.0, 10.25, 11.0):
+        watch.see(TokenSampled("a", 0, 5, "x"), moment)
+    assert told.following == [0.25, 0.75]

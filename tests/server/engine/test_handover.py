@@ -1,0 +1,148 @@
+"""What the engine's thread reports arrives whole, in order, and not oftener than it helps."""
+
+import asyncio
+import random
+import threading
+import time
+from time import perf_counter
+
+import pytest
+
+from server.engine import handover
+from server.engine.handover import Handover, Report
+from server.engine.messages import Event, Failed, TokenSampled
+
+LONG_S = 0.2
+
+
+class Listener:
+    """All that was handed over, each time."""
+
+    def __init__(self) -> None:
+        self.times: list[list[Report]] = []
+
+    def __call__(self, reports) -> None:
+        self.times.append(list(reports))
+
+    @property
+    def reports(self) -> list[Report]:
+        return [report for reports in self.times for report in reports]
+
+
+def tokens(streams: int = 1) -> list[Event]:
+    return [TokenSampled(str(i), 0, 5, "x") for i in range(streams)]
+
+
+def report(*events: Event) -> Report:
+    return Report(perf_counter(), events)
+
+
+async def turns() -> None:
+    """The loop does what was to be done soon."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover, "_PAUSE_S", LONG_S)
+    monkeypatch.setattr(handover, "_LONGEST_PAUSE_S", LONG_S)
+
+
+async def begun(listener: Listener) -> Handover:
+    """One that has handed something over a moment ago."""
+    hand = Handover(asyncio.get_running_loop(), listener)
+    hand.post(report(Failed("first", "")))
+    await turns()
+    listener.times.clear()
+    return hand
+
+
+async def test_the_first_token_is_handed_over_at_once(slow: None) -> None:
+    listener = Listener()
+    hand = Handover(asyncio.get_running_loop(), listener)
+    hand.post(report(*tokens()))
+    await turns()
+    assert len(listener.times) == 1
+
+
+async def test_tokens_of_a_fast_model_are_handed_over_together(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    sent = [report(*tokens()) for _ in range(5)]
+    for one in sent:
+        hand.post(one)
+    await turns()
+    assert listener.times == []
+    await asyncio.sleep(1.5 * LONG_S)
+    assert listener.times == [sent]
+
+
+async def test_an_end_takes_along_the_tokens_before_it(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    sent = [report(*tokens()), report(Failed("a", ""))]
+    for one in sent:
+        hand.post(one)
+    await turns()
+    assert listener.times == [sent]
+
+
+async def test_tokens_of_a_slow_model_do_not_wait() -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    for _ in range(3):
+        time.sleep(1.5 * handover._PAUSE_S)
+        hand.post(report(*tokens()))
+        await turns()
+    assert len(listener.times) == 3
+
+
+async def test_many_streams_wait_longer_than_one_but_not_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_soon_threadsafe", lambda _, wait, *rest: waits.append(wait))
+    for streams in (1, 8, 10_000):
+        hand = Handover(loop, Listener())
+        hand._last = perf_counter()
+        hand.post(Report(hand._last, tokens(streams)))
+    assert waits == pytest.approx([0.001, 0.008, 0.020])
+
+
+async def test_a_report_without_events_waits_for_the_next() -> None:
+    listener = Listener()
+    hand = Handover(asyncio.get_running_loop(), listener)
+    silent, last = report(), report(Failed("a", ""))
+    hand.post(silent)
+    await turns()
+    assert listener.times == []
+    hand.post(last)
+    await turns()
+    assert listener.times == [[silent, last]]
+
+
+async def test_nothing_is_lost_or_out_of_order_between_the_threads() -> None:
+    listener, chance = Listener(), random.Random(5)
+    hand = Handover(asyncio.get_running_loop(), listener)
+    sent = []
+
+    def work() -> None:
+        for number in range(2000):
+            events = chance.choice([tokens(), tokens(3), [], [Failed(str(number), "")]])
+            sent.append(Report(perf_counter(), events))
+            hand.post(sent[-1])
+            if chance.random() < 0.02:
+                time.sleep(chance.random() / 200)
+        sent.append(report(Failed("last", "")))
+        hand.post(sent[-1])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    async with asyncio.timeout(20):
+        while not (listener.times and listener.times[-1][-1].events == (Failed("last", ""),)):
+            await asyncio.sleep(0.001)
+    thread.join()
+    assert listener.reports == sent
+    assert len(listener.times) < len(sent) / 2
