@@ -6,9 +6,10 @@
 
 namespace {
 
+constexpr int64_t PER_GROUP = GROUP / BLOCK;
+
 // relu(key·x)² of a GROUP of channels.
 inline void expand_group(const Worker& w, const Matrix& key, const Activations& x, int64_t g) {
-    constexpr int64_t PER_GROUP = GROUP / BLOCK;
     float* values = w.scratch();  // [CHUNK][GROUP]
     int64_t first = g * PER_GROUP, last = first + PER_GROUP;
     if (last > key.blocks) {
@@ -29,9 +30,16 @@ inline void expand_group(const Worker& w, const Matrix& key, const Activations& 
     }
 }
 
+inline int64_t groups_of(const Matrix& key) { return (key.blocks + PER_GROUP - 1) / PER_GROUP; }
+
+// The beginning of this thread's share of them.
+inline Coming coming_groups(const Worker& w, const Matrix& key) {
+    Range own = w.share(groups_of(key));
+    return coming(key, own.first * PER_GROUP, own.last * PER_GROUP);
+}
+
 inline void expand(const Worker& w, const Matrix& key, const Activations& x) {
-    constexpr int64_t PER_GROUP = GROUP / BLOCK;
-    Dealt dealt(w, (key.blocks + PER_GROUP - 1) / PER_GROUP);
+    Dealt dealt(w, groups_of(key));
     for (Range part; dealt.next(part);)
         for (int64_t g = part.first; g < part.last; ++g) expand_group(w, key, x, g);
 }
@@ -45,17 +53,17 @@ inline void add_gated_to_x(const Worker& w, const Matrix& m, const Activations& 
         for (int i = 0; i < BLOCK; i += LANES)
             store(to + i, load(to + i) + load(gate + i) * load(y + i));
     };
-    multiply_all(w, m, from, w.pass.count, add);
+    multiply_all(w, w.pass.count, Product(m, from, add));
 }
 
 inline void channel_mix_7(const Worker& w, const Layer& layer, const TokenShift& shift) {
     const Activations& mixed = w.work.mixed[rwkv::FOR_K];
     Mixture mixture = {layer.channel_mix[0], &mixed};
     shift.mix(&mixture, 1);
-    w.meet();
+    w.meet(coming_groups(w, layer.ffn_key));
     shift.keep_last();
     expand(w, layer.ffn_key, mixed);
-    w.meet();
+    w.meet(coming(w, layer.ffn_value));
     add_to_x(w, layer.ffn_value, w.work.inner);
 }
 
@@ -63,13 +71,13 @@ inline void gated_channel_mix(const Worker& w, const Layer& layer, const TokenSh
     const Workspace& work = w.work;
     const Activations &for_key = work.mixed[rwkv::FOR_K], &for_gate = work.mixed[rwkv::FOR_R];
     Mixture mixtures[] = {{layer.channel_mix[0], &for_key}, {layer.channel_mix[1], &for_gate}};
+    Product gate(layer.ffn_receptance, for_gate, to_rows<sigmoid>(work.gate, w.width));
     shift.mix(mixtures, 2);
-    w.meet();
+    w.meet(coming(w, gate.matrix));
     shift.keep_last();
-    multiply_all(w, layer.ffn_receptance, for_gate, w.pass.count,
-                 to_rows<sigmoid>(work.gate, w.width));
+    multiply_all(w, w.pass.count, gate);
     expand(w, layer.ffn_key, for_key);
-    w.meet();
+    w.meet(coming(w, layer.ffn_value));
     add_gated_to_x(w, layer.ffn_value, work.inner);
 }
 

@@ -37,14 +37,14 @@ inline void head(const Worker& w) {
         layer_norm(w.work.x + pass.wanted[i] * w.width, w.width, w.model.ln_out, w.scratch());
         put_row(w.work.last, i, w.scratch(), w.width);
     }
-    w.meet();
     const Matrix& m = w.model.head;
+    w.meet(coming(w, m));
     auto put = [&](int64_t i, int64_t row, const float* y) {
         int64_t left = m.rows - row;
         size_t count = size_t(left < BLOCK ? left : BLOCK);
         memcpy(pass.logits + i * m.rows + row, y, count * sizeof(float));
     };
-    multiply_all(w, m, w.work.last, pass.wanted_count, put);
+    multiply_all(w, pass.wanted_count, Product(m, w.work.last, put));
 }
 
 // A time-mix ends in `joined`, a channel-mix in `x`; threads meet before anyone reads them.
@@ -59,7 +59,7 @@ void run_blocks(const Worker& w) {
         float *att = state.att_shift + i * state.att_layer;
         float *ffn = state.ffn_shift + i * state.ffn_layer;
         time_mix(w, i, TokenShift(w, layer.ln1, att, state.att_row));
-        w.meet();
+        w.meet(coming(w, layer.output));
         add_to_x(w, layer.output, w.work.joined);
         w.meet();
         channel_mix(w, layer, TokenShift(w, layer.ln2, ffn, state.ffn_row));

@@ -5,7 +5,8 @@
 // the next matrix at once. A generation brings its Head, which computes one head at a time:
 //     Head(worker, layer)             size, count: channels of a head, and heads
 //     prepare(head, start, stop)      the recurrence's inputs, for up to CHUNK tokens
-//     scan(head, place, s, at, from, to)  the tokens of one sequence among them; at: of `from`
+//     scan(head, place, s, at, from, to, ahead)  the tokens of one sequence among them; at: of
+//                                     `from`; ahead: what it asks for meanwhile
 //     finish(head, start, stop, to, stride)  the output of those tokens, to rows of floats
 //     state(row, head)                where the state of a sequence begins, state_size floats
 #pragma once
@@ -38,9 +39,20 @@ public:
         : worker_(worker), head_(worker, layer), unit_heads_(rwkv::unit_heads(head_.size)),
           unit_width_(unit_heads_ * head_.size) {}
 
-    // What this thread gets of all units and sequences.
-    void run() {
+    // The states of this thread's share, as far as they are one sequence's.
+    Coming coming() const {
+        Range own = worker_.share(head_.count);
+        int64_t size = head_.state_size * int64_t(sizeof(float));
+        return {head_.state(worker_.pass.segments->row, own.first), (own.last - own.first) * size};
+    }
+
+    // What this thread gets of all units and sequences. Its arithmetic leaves memory idle, which
+    // brings the next matrix meanwhile.
+    void run(const Matrix& next) {
         const Pass& pass = worker_.pass;
+        ahead_.coming = ::coming(worker_, next, MEANWHILE);
+        int64_t scans = pass.segment_count * (head_.count / worker_.team.count() + 1);
+        ahead_.lines = ahead_.coming.lines() / scans + 1;
         int64_t count = (head_.count + unit_heads_ - 1) / unit_heads_;
         // Units of few heads are too coarse for many threads: sequences are shared out too.
         int64_t parts = (2 * worker_.team.count() + count - 1) / count;
@@ -57,9 +69,11 @@ public:
     }
 
 private:
+    static constexpr int64_t MEANWHILE = 256 << 10;  // bytes: half of a small second cache
     const Worker& worker_;
     Head head_;
     int64_t unit_heads_, unit_width_;
+    Ahead ahead_;
 
     // The tokens of sequences `s` to `end`, which lie side by side.
     void run_unit(int64_t unit, const Segment* s, const Segment* end) {
@@ -83,7 +97,7 @@ private:
         for (int64_t from = start; from < stop;) {
             int64_t end = s->start + s->length, to = end < stop ? end : stop;
             if (to < stop) ask_for(head_.state(s[1].row, head), head_.state_size);
-            head_.scan(head, place, *s, from - start, from, to);
+            head_.scan(head, place, *s, from - start, from, to, ahead_);
             if (to == end) ++s;
             from = to;
         }

@@ -9,7 +9,7 @@
 namespace rwkv {
 namespace {
 
-constexpr int SPINS = 3000, COUNTERS = 64;
+constexpr int SPINS = 3000, COUNTERS = 64, LINES = 4;
 
 struct alignas(64) Counter {
     std::atomic<int64_t> value{0};
@@ -35,10 +35,13 @@ public:
         changed_.notify_all();
     }
 
-    void wait_past(uint64_t seen) {
+    void wait_past(uint64_t seen, Coming coming = {}) {
         for (int i = 0; i < SPINS; ++i) {
             if (value() != seen) return;
-            pause();
+            if (coming.at < coming.end)
+                coming.ask(LINES);
+            else
+                pause();
         }
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
@@ -63,12 +66,13 @@ struct Team::Shared {
     Signal started;
     Signal passed;
     alignas(64) std::atomic<int> arrived{0};
-    Counter counters[COUNTERS];
+    std::vector<Counter> counters;  // [COUNTERS][threads]
     std::vector<std::thread> threads;
 };
 
 Team::Team(int count) : shared_(new Shared) {
     shared_->count = count;
+    shared_->counters = std::vector<Counter>(size_t(COUNTERS * count));
     for (int i = 1; i < count; ++i) {
         shared_->threads.emplace_back([this, i] {
             for (uint64_t seen = 0;; ++seen) {
@@ -99,21 +103,24 @@ void Team::run(void (*work)(void*, int), void* context) {
     barrier();
 }
 
-void Team::barrier() {
+void Team::barrier(Coming coming) {
     if (shared_->count == 1) return;
     uint64_t seen = shared_->passed.value();
     if (shared_->arrived.fetch_add(1) + 1 == shared_->count) {
         shared_->arrived.store(0);
         shared_->passed.raise();
     } else {
-        shared_->passed.wait_past(seen);
+        shared_->passed.wait_past(seen, coming);
     }
 }
 
-std::atomic<int64_t>& Team::counter(int n) {
+std::atomic<int64_t>& Team::counter(int n, int thread) {
+    return shared_->counters[size_t(n % COUNTERS * shared_->count + thread)].value;
+}
+
+void Team::begin(int n, int thread) {
     // Nobody is at the one half a round ahead, nor will be before all have met again.
-    shared_->counters[(n + COUNTERS / 2) % COUNTERS].value.store(0, std::memory_order_relaxed);
-    return shared_->counters[n % COUNTERS].value;
+    counter(n + COUNTERS / 2, thread).store(0, std::memory_order_relaxed);
 }
 
 }  // namespace rwkv

@@ -1,7 +1,7 @@
 // Products that threads share out, and where their results go.
 #pragma once
 
-#include <initializer_list>
+#include <tuple>
 
 #include "matmul.hpp"
 #include "worker.hpp"
@@ -20,45 +20,73 @@ inline void multiply_units(const Matrix& m, const Activations& x, Range part, in
     multiply(m, x, part.first * unit_blocks(m), last, 0, tokens, put);
 }
 
-// Several matrices, dealt out as if they were one.
-class Products {
-public:
-    Products(const Worker& worker, std::initializer_list<const Matrix*> all)
-        : tokens_(worker.pass.count), dealt_(worker, total(all)) {
-        dealt_.next(mine_);
-    }
+// A matrix by activations, and where the result goes.
+template <class Put>
+struct Product {
+    const Matrix& matrix;
+    const Activations& from;
+    Put put;
 
-    // Called for each, in their order.
-    template <class Put>
-    void run(const Matrix& m, const Activations& x, Put put) {
-        int64_t first = done_;
-        done_ += units(m);
-        while (mine_.first < mine_.last && mine_.first < done_) {
-            int64_t last = mine_.last < done_ ? mine_.last : done_;
-            multiply_units(m, x, {mine_.first - first, last - first}, tokens_, put);
-            mine_.first = last;
-            if (last == mine_.last) dealt_.next(mine_);
-        }
-    }
-
-private:
-    int64_t tokens_, done_ = 0;
-    Dealt dealt_;
-    Range mine_;
-
-    static int64_t total(std::initializer_list<const Matrix*> all) {
-        int64_t sum = 0;
-        for (const Matrix* m : all) sum += units(*m);
-        return sum;
-    }
+    Product(const Matrix& m, const Activations& x, Put to) : matrix(m), from(x), put(to) {}
 };
 
-// One matrix by the first `tokens` tokens of x.
+// Of the units of several matrices one behind the other, those of `part` that are this one's, of
+// which `before` are ahead.
 template <class Put>
-inline void multiply_all(const Worker& w, const Matrix& m, const Activations& x, int64_t tokens,
-                         Put put) {
-    Dealt dealt(w, units(m));
-    for (Range part; dealt.next(part);) multiply_units(m, x, part, tokens, put);
+inline void multiply_part(const Product<Put>& product, Range part, int64_t tokens,
+                          int64_t& before) {
+    int64_t count = units(product.matrix);
+    int64_t first = part.first < before ? 0 : part.first - before, last = part.last - before;
+    if (last > count) last = count;
+    if (first < last) multiply_units(product.matrix, product.from, {first, last}, tokens, product.put);
+    before += count;
+}
+
+// Of the first `tokens` tokens, dealt out as if all matrices were one.
+template <class... Puts>
+inline void multiply_all(const Worker& w, int64_t tokens, const std::tuple<Product<Puts>...>& all) {
+    std::apply([&](const auto&... product) {
+        Dealt dealt(w, (units(product.matrix) + ...));
+        for (Range part; dealt.next(part);) {
+            int64_t before = 0;
+            (multiply_part(product, part, tokens, before), ...);
+        }
+    }, all);
+}
+template <class Put>
+inline void multiply_all(const Worker& w, int64_t tokens, const Product<Put>& product) {
+    multiply_all(w, tokens, std::tuple<Product<Put>>(product));
+}
+
+constexpr int64_t NEAR = 128 << 10;  // bytes that are asked for, a part of the second cache
+
+// What of these blocks is near.
+inline Coming coming(const Matrix& m, int64_t first, int64_t last, int64_t near = NEAR) {
+    if (first >= last) return {};
+    int64_t bytes = (last - first) * m.bytes(m.depth) / 2;
+    return {m.block(first), bytes < near ? bytes : near};
+}
+
+// The beginning of this thread's share in those products.
+template <class... Puts>
+inline Coming coming(const Worker& w, const std::tuple<Product<Puts>...>& all) {
+    return std::apply([&](const auto&... product) {
+        Range own = w.share((units(product.matrix) + ...));
+        Coming found;
+        auto look = [&](const Matrix& m) {
+            int64_t count = units(m), last = own.last < count ? own.last : count;
+            if (own.first >= 0 && own.first < count)
+                found = coming(m, own.first * unit_blocks(m), last * unit_blocks(m));
+            own = {own.first - count, own.last - count};
+        };
+        (look(product.matrix), ...);
+        return found;
+    }, all);
+}
+// Of one matrix.
+inline Coming coming(const Worker& w, const Matrix& m, int64_t near = NEAR) {
+    Range own = w.share(units(m));
+    return coming(m, own.first * unit_blocks(m), own.last * unit_blocks(m), near);
 }
 
 inline Vec same(Vec x) { return x; }
@@ -88,7 +116,7 @@ inline void add_to_x(const Worker& w, const Matrix& m, const Activations& from) 
         float* to = w.work.x + t * w.width + row;
         for (int i = 0; i < BLOCK; i += LANES) store(to + i, load(to + i) + load(y + i));
     };
-    multiply_all(w, m, from, w.pass.count, add);
+    multiply_all(w, w.pass.count, Product(m, from, add));
 }
 
 }  // namespace

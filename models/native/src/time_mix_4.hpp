@@ -22,8 +22,10 @@ struct Head4 {
 
     void prepare(int64_t, int64_t, int64_t) {}
 
-    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to) {
+    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to,
+              Ahead& ahead) {
         const Workspace& work = worker_.work;
+        ahead.coming.ask(ahead.at_each(1));
         int64_t width = worker_.width, first = head * size, start = from * width + first;
         for (int64_t i = 0; i < size && first + i < width; i += LANES) {
             Vec w = load(layer_.decay.bias + first + i), u = load(layer_.bonus + first + i);
@@ -49,23 +51,25 @@ private:
     float* y_;  // [CHUNK][GROUP]
 };
 
-inline void project4(const Worker& w, const Layer& l) {
+inline auto products4(const Worker& w, const Layer& l) {
     const Workspace& work = w.work;
-    Products products(w, {&l.receptance, &l.key, &l.value});
-    products.run(l.receptance, work.mixed[rwkv::FOR_R], to_rows<sigmoid>(work.r, w.width));
-    products.run(l.key, work.mixed[rwkv::FOR_K], to_rows(work.k, w.width));
-    products.run(l.value, work.mixed[rwkv::FOR_V], to_rows(work.v, w.width));
+    return std::tuple(
+        Product(l.receptance, work.mixed[rwkv::FOR_R], to_rows<sigmoid>(work.r, w.width)),
+        Product(l.key, work.mixed[rwkv::FOR_K], to_rows(work.k, w.width)),
+        Product(l.value, work.mixed[rwkv::FOR_V], to_rows(work.v, w.width)));
 }
 
 inline void time_mix_4(const Worker& w, int64_t index, const TokenShift& shift) {
     const Layer& layer = w.model.layers[index];
     Mixtures mixtures(layer, w.work, 0, rwkv::INPUTS);
+    auto products = products4(w, layer);
     shift.mix(mixtures.list, mixtures.count);
-    w.meet();
+    w.meet(coming(w, products));
     shift.keep_last();
-    project4(w, layer);
-    w.meet();
-    Heads<Head4>(w, index).run();
+    multiply_all(w, w.pass.count, products);
+    Heads<Head4> heads(w, index);
+    w.meet(heads.coming());
+    heads.run(layer.output);
 }
 
 }  // namespace

@@ -20,8 +20,9 @@ struct Head5 {
 
     void prepare(int64_t, int64_t, int64_t) {}
 
-    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to) {
-        scan_with(layer_.decay.bias + head * size, 0, head, s, at, from, to);
+    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to,
+              Ahead& ahead) {
+        scan_with(layer_.decay.bias + head * size, 0, head, s, at, from, to, ahead);
     }
 
     // y, normalised, and gated where there is a gate.
@@ -44,35 +45,37 @@ protected:
 
     // w: decays of token `from`, those of the next `w_step` floats further on.
     void scan_with(const float* w, int64_t w_step, int64_t head, const Segment& s, int64_t at,
-                   int64_t from, int64_t to) {
+                   int64_t from, int64_t to, Ahead& ahead) {
         const Workspace& work = worker_.work;
         int64_t first = head * size, start = from * worker_.width + first;
         Inputs56 in = {work.r + start, w, work.k + start, work.v + start, layer_.bonus + first,
                        worker_.width, w_step};
-        scan56(state(s.row, head), size, in, to - from, y_ + at * size);
+        scan56(state(s.row, head), size, in, to - from, y_ + at * size, ahead);
     }
 };
 
 inline Vec silu(Vec x) { return x * sigmoid(x); }
 
-inline void project5(const Worker& w, const Layer& l) {
+inline auto products5(const Worker& w, const Layer& l) {
     const Workspace& work = w.work;
-    Products products(w, {&l.receptance, &l.key, &l.value, &l.gate});
-    products.run(l.receptance, work.mixed[rwkv::FOR_R], to_rows(work.r, w.width));
-    products.run(l.key, work.mixed[rwkv::FOR_K], to_rows(work.k, w.width));
-    products.run(l.value, work.mixed[rwkv::FOR_V], to_rows(work.v, w.width));
-    products.run(l.gate, work.mixed[rwkv::FOR_G], to_rows<silu>(work.gate, w.width));
+    return std::tuple(
+        Product(l.receptance, work.mixed[rwkv::FOR_R], to_rows(work.r, w.width)),
+        Product(l.key, work.mixed[rwkv::FOR_K], to_rows(work.k, w.width)),
+        Product(l.value, work.mixed[rwkv::FOR_V], to_rows(work.v, w.width)),
+        Product(l.gate, work.mixed[rwkv::FOR_G], to_rows<silu>(work.gate, w.width)));
 }
 
 inline void time_mix_5(const Worker& w, int64_t index, const TokenShift& shift) {
     const Layer& layer = w.model.layers[index];
     Mixtures mixtures(layer, w.work, 0, rwkv::INPUTS);
+    auto products = products5(w, layer);
     shift.mix(mixtures.list, mixtures.count);
-    w.meet();
+    w.meet(coming(w, products));
     shift.keep_last();
-    project5(w, layer);
-    w.meet();
-    Heads<Head5>(w, index).run();
+    multiply_all(w, w.pass.count, products);
+    Heads<Head5> heads(w, index);
+    w.meet(heads.coming());
+    heads.run(layer.output);
 }
 
 }  // namespace

@@ -19,8 +19,9 @@ struct Head6 : Head5 {
                 store(w + i, exponential(-exponential(load(bias + i) + load(w + i))));
     }
 
-    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to) {
-        scan_with(w_ + at * size, size, head, s, at, from, to);
+    void scan(int64_t head, int64_t, const Segment& s, int64_t at, int64_t from, int64_t to,
+              Ahead& ahead) {
+        scan_with(w_ + at * size, size, head, s, at, from, to, ahead);
     }
 
 private:
@@ -28,11 +29,13 @@ private:
 };
 
 // What the shares of the token before are computed from, for each of the five.
-inline void reduce_shares(const Worker& w, const Layer& l) {
-    const Matrix* down = l.mix_down;
-    Products products(w, {down, down + 1, down + 2, down + 3, down + 4});
-    for (int i = 0; i < SHARES; ++i)
-        products.run(down[i], w.work.mixed[rwkv::FOR_X], to_inner<hyperbolic>(w.work.low_mix[i]));
+inline auto products_of_shares(const Worker& w, const Layer& l) {
+    static_assert(SHARES == 5, "one for each");
+    auto product = [&](int i) {
+        const Activations& x = w.work.mixed[rwkv::FOR_X];
+        return Product(l.mix_down[i], x, to_inner<hyperbolic>(w.work.low_mix[i]));
+    };
+    return std::tuple(product(0), product(1), product(2), product(3), product(4));
 }
 
 // x + change·(base + up·inner) of tokens `start` to `stop`, for a GROUP of channels.
@@ -76,30 +79,28 @@ inline void mix_all_by_shares(const Worker& w, const Layer& l, const TokenShift&
     }
 }
 
-inline void project6(const Worker& w, const Layer& l) {
-    const Workspace& work = w.work;
-    const Activations* mixed = work.mixed;
-    Products products(w, {&l.receptance, &l.key, &l.value, &l.gate, &l.decay.down});
-    products.run(l.receptance, mixed[rwkv::FOR_R], to_rows(work.r, w.width));
-    products.run(l.key, mixed[rwkv::FOR_K], to_rows(work.k, w.width));
-    products.run(l.value, mixed[rwkv::FOR_V], to_rows(work.v, w.width));
-    products.run(l.gate, mixed[rwkv::FOR_G], to_rows<silu>(work.gate, w.width));
-    products.run(l.decay.down, mixed[rwkv::FOR_W], to_inner<hyperbolic>(work.low_w));
+inline auto products6(const Worker& w, const Layer& l) {
+    const Activations& for_w = w.work.mixed[rwkv::FOR_W];
+    Product decay(l.decay.down, for_w, to_inner<hyperbolic>(w.work.low_w));
+    return std::tuple_cat(products5(w, l), std::tuple(decay));
 }
 
 inline void time_mix_6(const Worker& w, int64_t index, const TokenShift& shift) {
     const Layer& layer = w.model.layers[index];
     Mixture first = {layer.mix[rwkv::FOR_X], &w.work.mixed[rwkv::FOR_X]};
+    auto of_shares = products_of_shares(w, layer);
+    auto products = products6(w, layer);
     shift.mix(&first, 1);
-    w.meet();
-    reduce_shares(w, layer);
+    w.meet(coming(w, of_shares));
+    multiply_all(w, w.pass.count, of_shares);
     w.meet();
     mix_all_by_shares(w, layer, shift);
-    w.meet();
+    w.meet(coming(w, products));
     shift.keep_last();
-    project6(w, layer);
-    w.meet();
-    Heads<Head6>(w, index).run();
+    multiply_all(w, w.pass.count, products);
+    Heads<Head6> heads(w, index);
+    w.meet(heads.coming());
+    heads.run(layer.output);
 }
 
 }  // namespace

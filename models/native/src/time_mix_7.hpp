@@ -38,12 +38,13 @@ struct Head7 {
         for (int64_t t = start; t < stop; ++t) prepare_token(head, t, (t - start) * size);
     }
 
-    void scan(int64_t head, int64_t place, const Segment& s, int64_t at, int64_t from, int64_t to) {
+    void scan(int64_t head, int64_t place, const Segment& s, int64_t at, int64_t from, int64_t to,
+              Ahead& ahead) {
         float* turned = states_ + place * state_size;
         if (from == s.start) turn(state(s.row, head), turned, size);
         at *= size;
         Inputs7 in = {r_ + at, w_ + at, k_ + at, v_ + at, a_ + at, b_ + at};
-        scan7(turned, size, in, to - from, y_ + at);
+        scan7(turned, size, in, to - from, y_ + at, ahead);
         if (to == s.start + s.length) turn(turned, state(s.row, head), size);
     }
 
@@ -106,32 +107,34 @@ private:
     }
 };
 
-inline void project7(const Worker& w, int64_t index) {
+inline auto products7(const Worker& w, int64_t index) {
     const Layer& l = w.model.layers[index];
     const Workspace& work = w.work;
     const Activations* mixed = work.mixed;
     static const Matrix none;
     const Matrix& residual = index > 0 ? l.residual.down : none;
-    Products products(w, {&l.receptance, &l.key, &l.value, &l.decay.down, &l.rate.down,
-                          &l.low_gate.down, &residual});
-    products.run(l.receptance, mixed[rwkv::FOR_R], to_rows(work.r, w.width));
-    products.run(l.key, mixed[rwkv::FOR_K], to_rows(work.k, w.width));
-    products.run(l.value, mixed[rwkv::FOR_V],
-                 to_rows(index > 0 ? work.v : work.first_value, w.width));
-    products.run(l.decay.down, mixed[rwkv::FOR_W], to_inner<hyperbolic>(work.low_w));
-    products.run(l.rate.down, mixed[rwkv::FOR_A], to_inner(work.low_a));
-    products.run(l.low_gate.down, mixed[rwkv::FOR_G], to_inner<sigmoid>(work.low_g));
-    products.run(residual, mixed[rwkv::FOR_V], to_inner(work.low_v));
+    float* value = index > 0 ? work.v : work.first_value;
+    return std::tuple(
+        Product(l.receptance, mixed[rwkv::FOR_R], to_rows(work.r, w.width)),
+        Product(l.key, mixed[rwkv::FOR_K], to_rows(work.k, w.width)),
+        Product(l.value, mixed[rwkv::FOR_V], to_rows(value, w.width)),
+        Product(l.decay.down, mixed[rwkv::FOR_W], to_inner<hyperbolic>(work.low_w)),
+        Product(l.rate.down, mixed[rwkv::FOR_A], to_inner(work.low_a)),
+        Product(l.low_gate.down, mixed[rwkv::FOR_G], to_inner<sigmoid>(work.low_g)),
+        Product(residual, mixed[rwkv::FOR_V], to_inner(work.low_v)));
 }
 
 inline void time_mix_7(const Worker& w, int64_t index, const TokenShift& shift) {
-    Mixtures mixtures(w.model.layers[index], w.work, 0, rwkv::INPUTS);
+    const Layer& layer = w.model.layers[index];
+    Mixtures mixtures(layer, w.work, 0, rwkv::INPUTS);
+    auto products = products7(w, index);
     shift.mix(mixtures.list, mixtures.count);
-    w.meet();
+    w.meet(coming(w, products));
     shift.keep_last();
-    project7(w, index);
-    w.meet();
-    Heads<Head7>(w, index).run();
+    multiply_all(w, w.pass.count, products);
+    Heads<Head7> heads(w, index);
+    w.meet(heads.coming());
+    heads.run(layer.output);
 }
 
 }  // namespace

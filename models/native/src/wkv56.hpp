@@ -5,7 +5,7 @@
 // Source: "Eagle and Finch" (arXiv 2404.05892). w is constant in 5 and depends on the token in 6.
 #pragma once
 
-#include "simd.hpp"
+#include "worker.hpp"
 
 namespace {
 
@@ -16,14 +16,17 @@ struct Inputs56 {
     int64_t step, w_step;
 };
 
-template <int P>
-inline void scan56_columns(float* state, int64_t n, const Inputs56& in, int64_t tokens, float* y) {
+// between: called with every channel.
+template <int P, class Between>
+inline void scan56_columns(float* state, int64_t n, const Inputs56& in, int64_t tokens, float* y,
+                           Between between) {
     for (int64_t t = 0; t < tokens; ++t) {
         const float *r = in.r + t * in.step, *k = in.k + t * in.step, *w = in.w + t * in.w_step;
         Vec v[P], out[P] = {};
         for (int p = 0; p < P; ++p) v[p] = load(in.v + t * in.step + p * LANES);
         for (int64_t j = 0; j < n; ++j) {
             float* row = state + j * n;
+            between();
             for (int p = 0; p < P; ++p) {
                 Vec s = load(row + p * LANES);
                 out[p] += s * r[j];
@@ -47,15 +50,25 @@ inline void add_bonus(int64_t n, const Inputs56& in, int64_t tokens, float* y) {
     }
 }
 
-// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
-inline void scan56(float* state, int64_t n, const Inputs56& in, int64_t tokens, float* y) {
-    constexpr int P = LANES == 8 ? 2 : 4;
-    Inputs56 part = in;
+template <class Between>
+inline void scan56(float* state, int64_t n, Inputs56 in, int64_t tokens, float* y,
+                   Between between) {
     int64_t i = 0;
-    for (; i + P * LANES <= n; i += P * LANES, part.v += P * LANES)
-        scan56_columns<P>(state + i, n, part, tokens, y + i);
-    for (; i < n; i += LANES, part.v += LANES)
-        scan56_columns<1>(state + i, n, part, tokens, y + i);
+    for (; i + COLUMNS * LANES <= n; i += COLUMNS * LANES, in.v += COLUMNS * LANES)
+        scan56_columns<COLUMNS>(state + i, n, in, tokens, y + i, between);
+    for (; i < n; i += LANES, in.v += LANES)
+        scan56_columns<1>(state + i, n, in, tokens, y + i, between);
+}
+
+// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16. A single token leaves
+// memory idle.
+inline void scan56(float* state, int64_t n, const Inputs56& in, int64_t tokens, float* y,
+                   Ahead& ahead) {
+    int lines = tokens == 1 ? ahead.at_each(n * n / (COLUMNS * LANES)) : 0;
+    if (lines)
+        scan56(state, n, in, tokens, y, [&] { ahead.coming.ask(lines); });
+    else
+        scan56(state, n, in, tokens, y, [] {});
     add_bonus(n, in, tokens, y);
 }
 

@@ -7,7 +7,7 @@
 // Source: RWKV-7 "Goose" (arXiv 2503.14456).
 #pragma once
 
-#include "simd.hpp"
+#include "worker.hpp"
 
 namespace {
 
@@ -16,8 +16,10 @@ struct Inputs7 {
     const float *r, *w, *k, *v, *a, *b;
 };
 
-template <int P>
-inline void scan7_columns(float* state, int64_t n, const Inputs7& in, int64_t tokens, float* y) {
+// between: called with every channel.
+template <int P, class Between>
+inline void scan7_columns(float* state, int64_t n, const Inputs7& in, int64_t tokens, float* y,
+                          Between between) {
     Vec u[P] = {};
     for (int64_t j = 0; j < n; ++j)
         for (int p = 0; p < P; ++p) u[p] += load(state + j * n + p * LANES) * in.a[j];
@@ -28,6 +30,7 @@ inline void scan7_columns(float* state, int64_t n, const Inputs7& in, int64_t to
         for (int p = 0; p < P; ++p) v[p] = load(in.v + t * n + p * LANES);
         for (int64_t j = 0; j < n; ++j) {
             float* row = state + j * n;
+            between();
             for (int p = 0; p < P; ++p) {
                 Vec s = load(row + p * LANES) * w[j];
                 s += u[p] * b[j];
@@ -44,18 +47,28 @@ inline void scan7_columns(float* state, int64_t n, const Inputs7& in, int64_t to
     }
 }
 
-// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
-inline void scan7(float* state, int64_t n, Inputs7 in, int64_t tokens, float* y) {
-    constexpr int P = LANES == 8 ? 2 : 4;
+template <class Between>
+inline void scan7(float* state, int64_t n, Inputs7 in, int64_t tokens, float* y, Between between) {
     int64_t i = 0;
-    for (; i + P * LANES <= n; i += P * LANES) {
-        scan7_columns<P>(state + i, n, in, tokens, y + i);
-        in.v += P * LANES;
+    for (; i + COLUMNS * LANES <= n; i += COLUMNS * LANES) {
+        scan7_columns<COLUMNS>(state + i, n, in, tokens, y + i, between);
+        in.v += COLUMNS * LANES;
     }
     for (; i < n; i += LANES) {
-        scan7_columns<1>(state + i, n, in, tokens, y + i);
+        scan7_columns<1>(state + i, n, in, tokens, y + i, between);
         in.v += LANES;
     }
+}
+
+// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16. A single token leaves
+// memory idle.
+inline void scan7(float* state, int64_t n, const Inputs7& in, int64_t tokens, float* y,
+                  Ahead& ahead) {
+    int lines = tokens == 1 ? ahead.at_each(n * n / (COLUMNS * LANES)) : 0;
+    if (lines)
+        scan7(state, n, in, tokens, y, [&] { ahead.coming.ask(lines); });
+    else
+        scan7(state, n, in, tokens, y, [] {});
 }
 
 // A square matrix of n·n, turned.

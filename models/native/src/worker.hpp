@@ -1,13 +1,15 @@
-// A thread's part in a pass: threads share out tokens by their number, and heads and rows to whoever
-// is free, and meet between phases. Who computes a value never changes it.
+// A thread's part in a pass: threads share out tokens by their number, help one another with heads and
+// rows, and meet between phases. Who computes a value never changes it.
 #pragma once
 
 #include "model.hpp"
 #include "pool.hpp"
+#include "simd.hpp"
 
 namespace {
 
 using rwkv::Activations;
+using rwkv::Coming;
 using rwkv::Layer;
 using rwkv::Matrix;
 using rwkv::Model;
@@ -15,6 +17,8 @@ using rwkv::Pass;
 using rwkv::Segment;
 using rwkv::Team;
 using rwkv::Workspace;
+
+constexpr int COLUMNS = LANES == 8 ? 2 : 4;  // vectors of a state's row that are scanned at once
 
 struct Range {
     int64_t first, last;
@@ -31,45 +35,68 @@ struct Worker {
     Worker(const Model& m, const Pass& p, int number, Team& t)
         : model(m), work(m.work), pass(p), thread(number), team(t), width(m.sizes.width) {}
 
-    Range share(int64_t count) const {
+    Range share(int64_t count) const { return share_of(thread, count); }
+    Range share_of(int64_t whose, int64_t count) const {
         int64_t n = team.count();
-        return {count * thread / n, count * (thread + 1) / n};
+        return {count * whose / n, count * (whose + 1) / n};
     }
 
-    // For the next work that all threads deal out among themselves, in the same order.
-    std::atomic<int64_t>& counter() const { return team.counter(dealt_++); }
+    // The number of the next work that is dealt out; all threads have the same works in one order.
+    int next_work() const {
+        team.begin(works_, thread);
+        return works_++;
+    }
 
     float* scratch() const { return work.scratch[thread]; }
 
-    void meet() const { team.barrier(); }
+    // coming: what this thread reads next.
+    void meet(Coming coming = {}) const { team.barrier(coming); }
 
 private:
-    mutable int dealt_ = 0;
+    mutable int works_ = 0;
 };
 
-// 0 to `count` in parts, each for the thread that asks first: one that is slower, or is kept off its
-// core for a while, gets fewer of them. A thread's parts come in ascending order.
+// What is asked for beside other work: so many lines with each piece of it.
+struct Ahead {
+    Coming coming;
+    int64_t lines = 0;
+
+    // For pieces that are done in so many steps, at each of them.
+    int at_each(int64_t steps) const { return int((lines + steps - 1) / steps); }
+};
+
+// 0 to `count` in parts: those of a thread's own share, one behind the other, then what is left of the
+// others'. So one that is slower, or is kept off its core for a while, computes fewer of them, and
+// each reads memory as a single stream that can be asked for beforehand.
 class Dealt {
 public:
     Dealt(const Worker& worker, int64_t count)
-        : taken_(worker.counter()), count_(count), part_(count) {
-        int64_t threads = worker.team.count();
-        if (threads > 1) part_ = count / (threads * PARTS_EACH);
+        : worker_(worker), work_(worker.next_work()), count_(count), part_(count) {
+        if (threads() > 1) part_ = count / (threads() * PARTS_EACH);
         if (part_ < 1) part_ = 1;
     }
 
-    // False at the end, with an empty range there.
+    // False at the end.
     bool next(Range& part) {
-        int64_t first = taken_.fetch_add(part_, std::memory_order_relaxed);
-        if (first > count_) first = count_;
-        part = {first, first + part_ < count_ ? first + part_ : count_};
-        return part.first < part.last;
+        for (; done_ < threads(); ++done_) {
+            int whose = (worker_.thread + done_) % threads();
+            Range all = worker_.share_of(whose, count_);
+            auto& taken = worker_.team.counter(work_, whose);
+            int64_t first = all.first + taken.fetch_add(part_, std::memory_order_relaxed);
+            if (first >= all.last) continue;
+            part = {first, first + part_ < all.last ? first + part_ : all.last};
+            return true;
+        }
+        return false;
     }
 
 private:
     static constexpr int64_t PARTS_EACH = 6;
-    std::atomic<int64_t>& taken_;
+    const Worker& worker_;
+    int work_, done_ = 0;  // shares
     int64_t count_, part_;
+
+    int threads() const { return worker_.team.count(); }
 };
 
 }  // namespace
