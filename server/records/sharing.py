@@ -174,17 +174,18 @@ class Sharing:
     async def _tell_all(self) -> None:
         names = list(self.pending)
         for start in range(0, len(names), _TOGETHER):
-            if self.away:
+            told = await asyncio.gather(*map(self._tell_one, names[start : start + _TOGETHER]))
+            if not any(told):  # it is away, or full
                 return
-            await asyncio.gather(*map(self._tell_one, names[start : start + _TOGETHER]))
 
-    async def _tell_one(self, name: Name) -> None:
+    async def _tell_one(self, name: Name) -> bool:
         try:
             async with self.alone(name):
-                await self.tell(name)
+                return await self.tell(name)
         except Exception:
             log.exception("a stored document could not be shared")
             self._told(name)
+            return True
 
     async def _looking(self) -> None:
         while True:
