@@ -18,19 +18,20 @@ from server.sqlite import opened
 log = logging.getLogger(__name__)
 
 _VERSION = 1
-_SCHEMA = """
-CREATE TABLE documents (
-    owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
-    came INTEGER NOT NULL, written INTEGER NOT NULL, text BLOB NOT NULL,
-    PRIMARY KEY (owner, kind, id)
-);
-"""
-# Beside the layout, so that a file without it is one of the same layout.
+# In files of before too, whose layout is the same otherwise.
 _NOTES = """
 CREATE TABLE IF NOT EXISTS notes (
     owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, note BLOB NOT NULL,
     PRIMARY KEY (owner, kind, id)
 );
+"""
+_SCHEMA = f"""
+CREATE TABLE documents (
+    owner TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,
+    came INTEGER NOT NULL, written INTEGER NOT NULL, text BLOB NOT NULL,
+    PRIMARY KEY (owner, kind, id)
+);
+{_NOTES}
 """
 _PRAGMAS = {"secure_delete": "ON", "synchronous": "FULL"}
 _PUT = """
