@@ -33,9 +33,9 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
-from server.records import KeptRecords
-from server.session import Archive, CipherError, HomeError, SessionManager, SnapshotStore
+from server.session import Archive, CipherError, SessionManager, SnapshotStore
 from server.telemetry import TelemetryError, open_tracing
+from server.valkey import ValkeyError
 
 __all__ = ["App", "StartError", "build"]
 
@@ -79,7 +79,7 @@ class App:
         """The models answer within this block."""
         try:
             self.context.manager.follow()
-            await asyncio.to_thread(self.keeping.open)
+            await self.keeping.open()
             self.catalogue.start()
             self.context.batches.start()
             yield
@@ -107,16 +107,15 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
     Raises StartError, with nothing left running.
     """
     metrics, allowances = Metrics(), Allowances(_limits(settings.server))
-    records = KeptRecords(settings.sessions.records_bytes)
     try:
         cipher = open_cipher(settings.sessions)
         files = FileStore(max_bytes=int(settings.files.max_bytes), seal=cipher)
-        keeping = Keeping(settings.sessions, files, records, cipher)
+        keeping = Keeping(settings.sessions, files, cipher)
         tracing = open_tracing(settings.log.otlp_endpoint, os.environ)
         trace = tracing.answer if tracing is not None else lambda: None
         offers = loading.offers(settings, metrics.steps, allowances, trace)
         first = offers[0].load(None, progress)
-    except (*loading.UNUSABLE, CipherError, HomeError, TelemetryError) as error:
+    except (*loading.UNUSABLE, CipherError, TelemetryError, ValkeyError) as error:
         raise StartError(str(error)) from error
     store = SnapshotStore(settings.sessions.memory_bytes)
     manager = SessionManager(store, keeping.archive)
@@ -133,7 +132,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         max_prompt_tokens=settings.engine.max_prompt_tokens,
         request_timeout_s=settings.server.request_timeout_s,
         metrics=metrics,
-        records=records,
+        records=keeping.records,
         allowances=allowances,
         tracing=tracing,
         files=files,
@@ -142,7 +141,7 @@ def build(settings: Settings, progress: Progress = lambda done, total: None) -> 
         manager=manager,
         bounds=_bounds(settings.sessions),
     )
-    metrics.read = partial(_reading, context, store, keeping.archive)
+    metrics.read = partial(_reading, context, store, keeping)
     return App(settings, context, keeping)
 
 
@@ -180,7 +179,7 @@ def _limits(settings: ServerSettings) -> Limits:
     )
 
 
-def _reading(context: Context, store: SnapshotStore, archive: Archive) -> Reading:
+def _reading(context: Context, store: SnapshotStore, keeping: Keeping) -> Reading:
     """What the gauges show now."""
     catalogue = context.catalogue
     models = [offer.model for offer in catalogue.offers]
@@ -190,8 +189,9 @@ def _reading(context: Context, store: SnapshotStore, archive: Archive) -> Readin
             EngineReading(id, engine.in_flight, engine.waiting, engine.slots, engine.slots_used)
             for id, engine in catalogue.engines.items()
         ],
-        [_memory(store), *_archives(archive)],
+        [_memory(store), *_archives(keeping.archive)],
         context.batches.counts(),
+        keeping.documents,
     )
 
 

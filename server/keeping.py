@@ -8,7 +8,10 @@ from pathlib import Path
 
 from server.config import SessionSettings
 from server.files import FileStore
-from server.records import KeptRecords
+from server.metrics import DocumentsReading
+from server.records import KeptRecords, Records
+from server.records.shared import DocumentStore
+from server.records.synced import SyncedRecords
 from server.session import (
     Archive,
     Cipher,
@@ -19,6 +22,8 @@ from server.session import (
     HomeError,
     Packing,
 )
+from server.session.shared import SharedHome
+from server.valkey import Valkey
 
 # Bytes of snapshots that wait to be written, beside those in memory: a quarter of theirs, within
 _LEAST_WAITING, _MOST_WAITING = 2**24, 2**29
@@ -31,37 +36,58 @@ class Keeping:
 
     One server at a time has the folder. A folder that cannot be had is warned of, and done
     without: files are temporary then, documents and conversations stay in memory.
-    Raises HomeError for a shared store that cannot be used.
+    Raises ValkeyError for a shared store that cannot be used.
     """
 
     def __init__(
         self,
         settings: SessionSettings,
         files: FileStore,
-        records: KeptRecords,
         cipher: Cipher | None = None,
     ) -> None:
-        self._settings, self._files, self._records = settings, files, records
-        self._cipher, self._shared = cipher, _shared(settings)
+        self._settings, self._files, self._cipher = settings, files, cipher
+        self._store = _store(settings)
+        self._near = KeptRecords(settings.records_bytes)
+        self._synced = self._store and SyncedRecords(self._near, DocumentStore(self._store, cipher))
         self._packing = Packing(settings.archive_dtype, self._cipher)
         self._lock: FolderLock | None = None
         waiting = min(max(settings.memory_bytes // 4, _LEAST_WAITING), _MOST_WAITING)
         self.archive = Archive(self._homes, self._packing, outbox_bytes=waiting)
 
-    def open(self) -> None:
-        """Blocks while what is kept is looked through."""
+    @property
+    def records(self) -> Records:
+        return self._synced or self._near
+
+    @property
+    def documents(self) -> DocumentsReading:
+        """What the gauges show of them."""
+        near, synced = self._near, self._synced
+        shared = (synced.waiting, synced.errors) if synced else None
+        return DocumentsReading(len(near), near.nbytes, near.evicted, shared)
+
+    async def open(self) -> None:
+        """Waits while what is kept is looked through."""
         if self._settings.archive:
-            self.archive.open()
+            await asyncio.to_thread(self.archive.open)
+        if self._synced:
+            await self._synced.start()
 
     async def close(self) -> None:
         """Waits for a disk that hangs for ten seconds, warns of what is lost, and gives it up."""
-        await asyncio.gather(self.archive.close(), asyncio.to_thread(self._records.close))
+        await asyncio.gather(self.archive.close(), self._close_documents())
+        if self._store is not None:
+            self._store.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
+    async def _close_documents(self) -> None:
+        if self._synced:
+            await self._synced.close()
+        await asyncio.to_thread(self._near.close)
+
     def _homes(self) -> list[Home]:
-        return [home for home in (self._disk(), self._shared) if home is not None]
+        return [home for home in (self._disk(), _shared(self._store)) if home is not None]
 
     def _disk(self) -> Home | None:
         """With documents and files beside it."""
@@ -77,7 +103,7 @@ class Keeping:
 
     def _documents(self, path: Path) -> None:
         try:
-            self._records.open(path, self._cipher)
+            self._near.open(path, self._cipher)
         except OSError as error:
             log.warning("stored documents will be kept in memory only: %s", error)
 
@@ -112,12 +138,14 @@ def data_dir(settings: SessionSettings) -> Path:
     return Path(base) / "rwkv-server"
 
 
-def _shared(settings: SessionSettings) -> Home | None:
+def _store(settings: SessionSettings) -> Valkey | None:
     if not settings.archive or not settings.store_url:
         return None
-    from server.session.shared import SharedHome  # an extra has what it needs
+    return Valkey(settings.store_url, days=settings.archive_days)
 
-    return SharedHome(settings.store_url, days=settings.archive_days)
+
+def _shared(store: Valkey | None) -> Home | None:
+    return None if store is None else SharedHome(store)
 
 
 def open_cipher(settings: SessionSettings) -> Cipher | None:

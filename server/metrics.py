@@ -79,6 +79,17 @@ class StoreReading:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentsReading:
+    """The stored documents that are here; shared: of how many a shared store has yet to be told,
+    and what failed there, where there is one."""
+
+    count: int = 0
+    nbytes: int = 0
+    evicted: int = 0
+    shared: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the gauges show; batches: how many have each status."""
 
@@ -86,6 +97,7 @@ class Reading:
     engines: Sequence[EngineReading] = ()
     stores: Sequence[StoreReading] = ()
     batches: Mapping[str, int] = field(default_factory=dict)
+    documents: DocumentsReading = DocumentsReading()
 
 
 class Pace:
@@ -285,6 +297,7 @@ class _Gauges(Collector):
         yield _count("snapshot_evictions", "Snapshots given up for room", evicted)
         yield from _archives([(s.tier, s.archive) for s in stores if s.archive is not None])
         yield _gauge("batches", "Batches", "status", list(reading.batches.items()))
+        yield from _documents(reading.documents)
 
 
 def _info(models: Sequence[ModelReading]) -> Metric:
@@ -311,6 +324,22 @@ def _archives(archives: Sequence[tuple[str, ArchiveReading]]) -> Iterator[Metric
     yield _count("archive_errors", "What failed at an archive", errors)
     dropped = [(tier, archive.dropped) for tier, archive in archives]
     yield _count("archive_dropped", "Snapshots an archive was too slow for", dropped)
+
+
+def _documents(reading: DocumentsReading) -> Iterator[Metric]:
+    yield _plain(GaugeMetricFamily, "documents", "Stored documents", reading.count)
+    yield _plain(GaugeMetricFamily, "document_bytes", "Bytes of stored documents", reading.nbytes)
+    given_up = "Stored documents given up for room"
+    yield _plain(CounterMetricFamily, "document_evictions", given_up, reading.evicted)
+    if reading.shared is not None:
+        waiting, errors = reading.shared
+        late, failed = "Documents a shared store is yet to get", "What failed at a shared store"
+        yield _plain(GaugeMetricFamily, "documents_waiting", late, waiting)
+        yield _plain(CounterMetricFamily, "document_errors", failed, errors)
+
+
+def _plain(family: Callable[..., Metric], name: str, text: str, value: int) -> Metric:
+    return family(f"{_PREFIX}_{name}", text, value=value)
 
 
 def _count(name: str, text: str, values: Sequence[tuple[str, int]]) -> Metric:

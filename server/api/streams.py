@@ -26,6 +26,7 @@ T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 
 PING_S = 15.0  # proxies commonly cut a connection that is silent for 30 or 60 seconds
+_unbroken: set[asyncio.Task[Any]] = set()  # the event loop would let go of them
 SHUTDOWN_S = 8.0  # longer than answers get to end by themselves, shorter than uvicorn waits
 
 
@@ -44,6 +45,14 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         working.cancel()
         leaving.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def unbroken(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which goes on when its caller is cancelled."""
+    task = asyncio.create_task(work)
+    _unbroken.add(task)
+    task.add_done_callback(_unbroken.discard)
+    return await asyncio.shield(task)
 
 
 async def _left(receive: Receive) -> None:

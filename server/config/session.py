@@ -55,7 +55,8 @@ class SessionSettings(Section):
         float,
         Field(ge=0, allow_inf_nan=False),
         About(
-            "How long a state outlives its last use outside of memory; pinned ones stay",
+            "How long a state, or a document in the shared store, outlives its last use outside of "
+            "memory; pinned ones stay",
             "a number of days, 0 or more (0 = no limit)",
             "what nobody has come back to in a month will hardly be missed",
         ),
@@ -103,7 +104,7 @@ class SessionSettings(Section):
         Unset,
         Field(repr=False),
         About(
-            "Valkey or Redis in which several servers share kept states",
+            "Valkey or Redis in which several servers share kept states and stored documents",
             'an address such as "redis://host:6379/0", with rediss: for TLS (empty = none)',
             "one server needs no other",
             secret=True,

@@ -1,12 +1,12 @@
 """Documents in memory that are also written to disk, and there again after a restart."""
 
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from server.records.base import Name
 from server.records.memory import MemoryRecords
-from server.records.mirror import Mirror, SealError
+from server.records.mirror import Mirror
+from server.records.sealing import SealError
 from server.seal import Seal
 
 _LAST_WRITES_S = 10.0
@@ -15,12 +15,14 @@ _LAST_WRITES_S = 10.0
 class KeptRecords(MemoryRecords):
     """Those in memory until open(); from then to close() with a copy on disk.
 
-    What is evicted from memory leaves the disk too, so both have the one budget.
+    What is evicted from memory leaves the disk too, so both have the one budget. notes: those that
+    were found beside documents, by their names.
     """
 
     def __init__(self, budget_bytes: int) -> None:
         super().__init__(budget_bytes)
         self._mirror: Mirror | None = None
+        self.notes: dict[Name, bytes] = {}
 
     def open(self, path: Path, seal: Seal | None = None) -> None:
         """Blocks while all of it is read. Raises OSError where it cannot be used.
@@ -31,6 +33,7 @@ class KeptRecords(MemoryRecords):
         try:
             self._mirror = Mirror(path, seal)
             texts, last = self._mirror.texts(), self._mirror.last_written()
+            self.notes = self._mirror.notes()
         except sqlite3.Error as error:
             self._mirror = None
             raise OSError(str(error)) from error
@@ -48,15 +51,19 @@ class KeptRecords(MemoryRecords):
         if mirror is not None:
             mirror.close(_LAST_WRITES_S)
 
-    def put(self, owner: str, kind: str, id: str, document: Mapping[str, Any]) -> bool:
-        name = (owner, kind, id)
+    def keep(self, name: Name, text: bytes) -> bool:
         new = name not in self._texts
-        kept = super().put(owner, kind, id, document)
+        kept = super().keep(name, text)
         if kept and self._mirror is not None:
-            self._mirror.put(name, self._texts[name], new=new)
+            self._mirror.put(name, text, new=new)
         return kept
 
-    def delete(self, owner: str, kind: str, id: str) -> None:
-        super().delete(owner, kind, id)
+    def forget(self, name: Name) -> None:
+        super().forget(name)
         if self._mirror is not None:
-            self._mirror.delete((owner, kind, id))
+            self._mirror.delete(name)
+
+    def note(self, name: Name, note: bytes | None) -> None:
+        """Have a note beside a document on disk, or none any more."""
+        if self._mirror is not None:
+            self._mirror.note(name, note)

@@ -1,13 +1,14 @@
 """Documents in host memory, within a budget of bytes."""
 
 import json
+import secrets
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from server.records.base import Document
+from server.records.base import Document, Name, TooLarge, packed
+from server.records.edit import Edit, edited
 
-_Name = tuple[str, str, str]
 _OVERHEAD = 512  # bytes that a document takes beside its text
 
 
@@ -15,8 +16,9 @@ class MemoryRecords:
     """Serialised documents; the least recently used ones are evicted first."""
 
     def __init__(self, budget_bytes: int) -> None:
+        self.server = secrets.token_hex(8)
         self._budget = budget_bytes
-        self._texts: OrderedDict[_Name, bytes] = OrderedDict()
+        self._texts: OrderedDict[Name, bytes] = OrderedDict()
         self._kinds: dict[tuple[str, str], dict[str, None]] = {}  # ids in the order of their coming
         self.nbytes = 0
         self.evicted = 0  # documents, since the start
@@ -25,34 +27,72 @@ class MemoryRecords:
         return len(self._texts)
 
     def put(self, owner: str, kind: str, id: str, document: Mapping[str, Any]) -> bool:
-        text = json.dumps(document, separators=(",", ":")).encode()
-        if _nbytes(text) > self._budget:
-            self.delete(owner, kind, id)  # a document that has grown must not be found as it was
+        return self.keep((owner, kind, id), packed(document))
+
+    async def written(self, owner: str, kind: str, id: str) -> None:
+        """There is nobody else."""
+
+    async def get(self, owner: str, kind: str, id: str) -> Document | None:
+        text = self.text((owner, kind, id))
+        return None if text is None else json.loads(text)
+
+    async def edit(self, owner: str, kind: str, id: str, *edits: Edit) -> Document | None:
+        text = self.text((owner, kind, id))
+        if text is None:
+            return None
+        document = edited(text, edits)
+        if not self.fits(changed := packed(document)):
+            raise TooLarge
+        self.keep((owner, kind, id), changed)
+        return document
+
+    async def delete(self, owner: str, kind: str, id: str) -> None:
+        self.forget((owner, kind, id))
+
+    async def list(self, owner: str, kind: str, *, whole: bool = False) -> list[Document]:
+        return [json.loads(self._texts[name]) for name in self.names_of(owner, kind)]
+
+    async def elsewhere(self, server: str) -> bool:
+        return False
+
+    def fits(self, text: bytes) -> bool:
+        return _nbytes(text) <= self._budget
+
+    def keep(self, name: Name, text: bytes) -> bool:
+        """False for one that is too large."""
+        if not self.fits(text):
+            self.forget(name)  # a document that has grown must not be found as it was
             return False
-        name = (owner, kind, id)
         self._add(name, text)
         self._evict()
         return True
 
-    async def get(self, owner: str, kind: str, id: str) -> Document | None:
-        text = self._texts.get((owner, kind, id))
-        if text is None:
-            return None
-        self._texts.move_to_end((owner, kind, id))
-        document: Document = json.loads(text)
-        return document
+    def text(self, name: Name) -> bytes | None:
+        """It is the most recently used then."""
+        text = self._texts.get(name)
+        if text is not None:
+            self._texts.move_to_end(name)
+        return text
 
-    def delete(self, owner: str, kind: str, id: str) -> None:
-        text = self._texts.pop((owner, kind, id), None)
+    def names(self) -> Iterable[Name]:
+        return self._texts.keys()
+
+    def names_of(self, owner: str, kind: str) -> Sequence[Name]:
+        """In the order of their coming."""
+        return [(owner, kind, id) for id in self._kinds.get((owner, kind), ())]
+
+    def forget(self, name: Name) -> None:
+        text = self._texts.pop(name, None)
         if text is None:
             return
+        owner, kind, id = name
         self.nbytes -= _nbytes(text)
         ids = self._kinds[owner, kind]
         del ids[id]
         if not ids:
             del self._kinds[owner, kind]
 
-    def _restore(self, texts: Iterable[tuple[_Name, bytes]], used: Iterable[_Name]) -> None:
+    def _restore(self, texts: Iterable[tuple[Name, bytes]], used: Iterable[Name]) -> None:
         """Take documents in the order of their coming, of which the last of `used` was last."""
         for name, text in texts:
             self._add(name, text)
@@ -60,7 +100,7 @@ class MemoryRecords:
             self._texts.move_to_end(name)
         self._evict()
 
-    def _add(self, name: _Name, text: bytes) -> None:
+    def _add(self, name: Name, text: bytes) -> None:
         owner, kind, id = name
         self.nbytes += _nbytes(text) - _nbytes(self._texts.get(name))
         self._texts[name] = text
@@ -69,12 +109,8 @@ class MemoryRecords:
 
     def _evict(self) -> None:
         while self.nbytes > self._budget:
-            self.delete(*next(iter(self._texts)))
+            self.forget(next(iter(self._texts)))
             self.evicted += 1
-
-    async def list(self, owner: str, kind: str) -> list[Document]:
-        ids = self._kinds.get((owner, kind), ())
-        return [json.loads(self._texts[owner, kind, id]) for id in ids]
 
 
 def _nbytes(text: bytes | None) -> int:

@@ -6,7 +6,7 @@
     rwkv-server:1:pinned:OWNER                those that are pinned, likewise
     rwkv-server:1:pins                        the bytes of every key that is pinned
     rwkv-server:1:texts:FINGERPRINT:OWNER     lengths of texts that are no conversation
-    rwkv-server:1:changes                     what was deleted or unpinned (session/changes.py)
+    rwkv-server:1:changes                     what was deleted or unpinned (server/valkey/stream.py)
 
 How much it holds and what goes first is the store's own policy (`maxmemory`).
 """
@@ -18,59 +18,38 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from server.session.changes import Changes
 from server.session.entry import Entry
 from server.session.home import Contents, HomeError, News
-from server.session.keys import Key
+from server.session.keys import KEY_BYTES, Key
 from server.session.pins import Pins
+from server.valkey import Away, Stream, Valkey
+from server.valkey.client import PREFIX
 
-_PREFIX = "rwkv-server:1"
-_PINS = f"{_PREFIX}:pins"
-_TIMEOUT_S = 2.0
-_RETRY_S = 2.0  # after which a store that was away is asked again
-_DAY_S = 86400
+_PINS = f"{PREFIX}:pins"
 
 
 class SharedHome:
-    """days: how long a snapshot outlives its last use; 0: for ever.
-
-    Connects when it is first asked, and again whenever a connection was lost. Raises HomeError
-    without the package redis, or for an address that is none.
-    """
+    """In a store that is used for more than this."""
 
     tier = "shared"
     complete = True
 
-    def __init__(self, url: str, *, days: float = 0.0) -> None:
-        try:
-            import redis
-        except ImportError as error:
-            raise HomeError(
-                "the shared store needs the package redis: pip install 'rwkv-server[redis]'"
-            ) from error
-        try:
-            self._redis = redis.Redis.from_url(
-                url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-            )
-        except ValueError as error:
-            raise HomeError("sessions.store_url is no address of a Valkey or Redis") from error
-        self._failures: tuple[type[Exception], ...] = (redis.RedisError, OSError)
-        self._ttl = int(days * _DAY_S) or None
-        self._changes = Changes(self._redis, f"{_PREFIX}:changes", self._ttl)
-        self._away_until = 0.0
+    def __init__(self, store: Valkey) -> None:
+        self._store, self._redis, self._ttl = store, store.redis, store.ttl_s
+        self._changes = Stream(store, f"{PREFIX}:changes")
         self._written = self._nbytes = 0
 
     def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
         for entry, data in batch:
             with self._asking():
-                self._pipe(self._putting(entry, data))
+                self._store.pipe(self._putting(entry, data))
             self._written += 1
             self._nbytes += len(data)
 
     def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
         # One exchange for any number of keys, as a miss is the usual case.
         with self._asking():
-            there = self._pipe(("EXISTS", _name("state", key)) for key in keys)
+            there = self._store.read(("EXISTS", _name("state", key)) for key in keys)
             for key, exists in zip(keys, there, strict=True):
                 data = self._redis.get(_name("state", key)) if exists else None
                 if isinstance(data, bytes):
@@ -98,7 +77,7 @@ class SharedHome:
         with self._asking():
             entry = self._known(key)
             if entry is not None:
-                self._pipe(self._pinning(entry, pinned))
+                self._store.pipe(self._pinning(entry, pinned))
 
     def _pinning(self, entry: Entry, pinned: bool) -> Iterator[tuple[Any, ...]]:
         key, pins = entry.key, _pins(entry.owner)
@@ -110,12 +89,12 @@ class SharedHome:
             keep = pinned or self._ttl is None
             yield ("PERSIST", name) if keep else ("EXPIRE", name, self._ttl)
         if not pinned:
-            yield self._changes.tell("unpinned", [key])
+            yield self._changes.tell("unpinned", key)
 
     def pins(self, keys: Sequence[Key]) -> Pins:
         """Where the store has no `maxmemory`, nothing bounds them."""
         with self._asking():
-            known, sizes = self._kept(keys), self._pipe([("HVALS", _PINS)])[0]
+            known, sizes = self._kept(keys), self._redis.hvals(_PINS)
             budget = self._redis.info("memory").get("maxmemory", 0)
         added = sum(entry.nbytes for entry in known.values() if not entry.pinned)
         return Pins(self.tier, sum(map(int, sizes)), added, int(budget))
@@ -123,7 +102,7 @@ class SharedHome:
     def delete(self, keys: Iterable[Key]) -> None:
         keys = list(keys)
         with self._asking():
-            self._pipe(self._deleting(keys, self._kept(keys)))
+            self._store.pipe(self._deleting(keys, self._kept(keys)))
 
     def _deleting(
         self, keys: Sequence[Key], known: Mapping[Key, Entry]
@@ -134,15 +113,15 @@ class SharedHome:
                 yield ("ZREM", _pins(known[key].owner), key)
             yield ("HDEL", _PINS, key)
             yield ("DEL", _name("state", key), _name("entry", key))
-        yield self._changes.tell("gone", keys)
+        yield self._changes.tell("gone", b"".join(keys))
 
     def news(self) -> News:
         """A key that somebody has kept again is not gone, nor unpinned if it is pinned again."""
-        with self._asking():
-            told = self._changes.since()
-            known = self._kept([change.key for change in told])
-        gone = {c.key for c in told if c.what == "gone" and c.key not in known}
-        unpinned = {c.key for c in told if c.what == "unpinned" and c.key in known}
+        with self._asking(), self._changes.unread() as events:
+            told = [(event.what, key) for event in events for key in _keys(event.about)]
+            known = self._kept([key for _, key in told])
+        gone = {key for what, key in told if what == "gone" and key not in known}
+        unpinned = {key for what, key in told if what == "unpinned" and key in known}
         return News(tuple(gone), tuple(key for key in unpinned if not known[key].pinned))
 
     def tidy(self) -> bool:
@@ -154,7 +133,7 @@ class SharedHome:
         return Contents(self._written, self._nbytes, 0)
 
     def close(self) -> None:
-        self._redis.close()
+        """The store is closed by whoever made it."""
 
     def _putting(self, entry: Entry, data: bytes) -> Iterator[tuple[Any, ...]]:
         known = self._known(entry.key)
@@ -188,7 +167,7 @@ class SharedHome:
     def _kept(self, keys: Sequence[Key]) -> dict[Key, Entry]:
         """Those that are here, in one exchange."""
         asked = [("GET", _name("entry", key)) for key in keys]
-        found = self._pipe([*asked, *(("EXISTS", _name("state", key)) for key in keys)])
+        found = self._store.read([*asked, *(("EXISTS", _name("state", key)) for key in keys)])
         both = zip(keys, found[: len(keys)], found[len(keys) :], strict=True)
         return {key: _entry(text, 0.0) for key, text, exists in both if text and exists}
 
@@ -196,39 +175,33 @@ class SharedHome:
         text: Any = self._redis.get(_name("entry", key))
         return _entry(text, 0.0) if text else None
 
-    def _pipe(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
-        """All of them at once, and all or none."""
-        pipe = self._redis.pipeline(transaction=True)
-        for command in commands:
-            pipe.execute_command(*command)  # type: ignore[no-untyped-call]
-        return list(pipe.execute())
-
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """A store that does not answer is left alone for a while, so that nobody waits for it."""
-        if time.monotonic() < self._away_until:
-            raise HomeError("is away")
         try:
-            yield
-        except self._failures as error:
-            self._away_until = time.monotonic() + _RETRY_S
-            raise HomeError(f"does not answer: {type(error).__name__}") from error
+            with self._store.asking():
+                yield
+        except Away as error:
+            raise HomeError(str(error)) from error
 
 
 def _name(kind: str, key: Key) -> str:
-    return f"{_PREFIX}:{kind}:{key.hex()}"
+    return f"{PREFIX}:{kind}:{key.hex()}"
+
+
+def _keys(joined: bytes) -> list[Key]:
+    return [joined[at : at + KEY_BYTES] for at in range(0, len(joined), KEY_BYTES)]
 
 
 def _owner(owner: str) -> str:
-    return f"{_PREFIX}:owner:{owner}"
+    return f"{PREFIX}:owner:{owner}"
 
 
 def _pins(owner: str) -> str:
-    return f"{_PREFIX}:pinned:{owner}"
+    return f"{PREFIX}:pinned:{owner}"
 
 
 def _texts(fingerprint: str, owner: str) -> str:
-    return f"{_PREFIX}:texts:{fingerprint}:{owner}"
+    return f"{PREFIX}:texts:{fingerprint}:{owner}"
 
 
 def _fields(entry: Entry) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextmanager
-def redis_at(folder: Path, port: int) -> Iterator[None]:
+def redis_at(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     assert program, "these tests start a redis-server: apt-get install redis-server"
     settings = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
@@ -21,7 +21,7 @@ def redis_at(folder: Path, port: int) -> Iterator[None]:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=10)

@@ -11,6 +11,7 @@ from server.engine.messages import FinishReason
 from server.metrics import (
     REASONS,
     ArchiveReading,
+    DocumentsReading,
     EngineReading,
     Metrics,
     ModelReading,
@@ -34,6 +35,7 @@ def families() -> dict[str, Any]:
         [EngineReading("m", 1, 1, 1, 1)],
         [StoreReading("disk", 1, 1, 1, 1, ArchiveReading(1, 1, 1, 1))],
         {"in_progress": 1},
+        DocumentsReading(1, 1, 1, (1, 1)),
     )
     metrics.request("/", 200, 1.0)
     metrics.error("server_error", None)

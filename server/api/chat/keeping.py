@@ -9,6 +9,7 @@ from server.api.chat.request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
 from server.api.stored.documents import kept_answer
+from server.api.streams import unbroken
 from server.chat.served import ServedModel
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
@@ -59,7 +60,7 @@ class Keeping:
         async for event in events:
             self._found[event.choice].add(event)
             if isinstance(event, ChoiceEnd) and all(one.end for one in self._found):
-                await self._keep()
+                await unbroken(self._keep())
             yield event
 
     async def _keep(self) -> None:
@@ -77,7 +78,7 @@ class Keeping:
                 whole.model_dump(), given, output, earlier.previous, earlier.conversation
             )
             document["messages"] = [_stored_message(one) for one in self.body.messages]
-            self.past.stored.put("chat.completion", self.head.id, document)
+            await self.past.stored.keep("chat.completion", self.head.id, document)
 
     async def _add_to_conversation(self, items: list[Item]) -> None:
         """Not to one that was deleted since."""

@@ -13,6 +13,7 @@ from server.api.items import MetadataField
 from server.api.pages import page, paged
 from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
+from server.records import Edit
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=JsonRoute, tags=["chat"])
 
@@ -92,10 +93,8 @@ async def update_chat_completion(
 ) -> ChatCompletion:
     """Gives it other metadata."""
     stored = _stored(request, context)
-    document = await stored.find("chat.completion", completion_id)
-    document["answer"]["metadata"] = body.metadata or {}
-    stored.put("chat.completion", completion_id, document)
-    return described(document)
+    edit = Edit("set", ("answer", "metadata"), body.metadata or {})
+    return described(await stored.edit("chat.completion", completion_id, edit))
 
 
 @router.delete("/{completion_id}")
@@ -105,7 +104,7 @@ async def delete_chat_completion(
     """Forgets it."""
     stored = _stored(request, context)
     await stored.find("chat.completion", completion_id)
-    stored.delete("chat.completion", completion_id)
+    await stored.delete("chat.completion", completion_id)
     return DeletedCompletion(id=completion_id)
 
 

@@ -90,7 +90,8 @@ async def create_conversation(
     """Begins a conversation."""
     given = body or ConversationBody()
     items = _read(given.items or [])
-    return _described(_conversations(request, context).create(given.metadata or {}, items))
+    conversations = _conversations(request, context)
+    return _described(await conversations.create(given.metadata or {}, items))
 
 
 @router.get("/{conversation_id}")

@@ -8,6 +8,7 @@ import uuid
 from typing import Literal
 
 _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})[io]\d+")
+_PARTS = re.compile("[_-]")  # resp_… and chatcmpl-…
 PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -25,7 +26,8 @@ def new_id(prefix: str) -> str:
 
 def item_id(kind: str, answer: str, side: Literal["i", "o"], number: int) -> str:
     """Of the so manieth item that went into, or came out of, the answer with that id."""
-    return f"{PREFIXES[kind]}_{answer.partition('_')[2].partition('-')[0]}{side}{number}"
+    _, own = _PARTS.split(answer)
+    return f"{PREFIXES[kind]}_{own}{side}{number}"
 
 
 def response_of(item: str) -> str | None:

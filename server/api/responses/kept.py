@@ -1,7 +1,7 @@
 """A response while it is written: kept when it has ended, and added to its conversation."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from server.api.errors import failure, unexpected
@@ -11,6 +11,7 @@ from server.api.responses.writer import Event, ResponseWriter
 from server.api.runs import Run
 from server.api.stored import Conversations, Stored
 from server.api.stored.documents import kept_answer
+from server.api.streams import unbroken
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, TurnEvent
 from server.errors import NotFound, RequestError
@@ -20,13 +21,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """One response under way; kept: it is stored."""
+    """One response under way; kept: it is stored. run: given where its events are stored too."""
 
     turn: Turn
     writer: ResponseWriter
     asked: Asked
     stored: Stored
     kept: bool
+    run: Run | None = None
+
+    @property
+    def id(self) -> str:
+        return self.writer.response.id
 
     async def events(self, events: AsyncIterator[TurnEvent]) -> AsyncIterator[Event]:
         """What to tell of the turn's events. Everything is kept before the last is told.
@@ -37,7 +43,8 @@ class Writing:
             yield told
         if self.writer.queued and await self.turn.started():
             started = self.writer.start()
-            self.keep()
+            self.put()
+            await self.written()
             yield started
         async for event in events:
             if not isinstance(event, ChoiceEnd):
@@ -45,8 +52,7 @@ class Writing:
                     yield told
                 continue
             last = list(self.writer.end(event, response_usage(self.turn, event)))
-            await self._add_to_conversation()
-            self.keep()
+            await unbroken(self._keep_ended(last))
             for told in last:
                 yield told
 
@@ -63,7 +69,7 @@ class Writing:
         else:
             return
         last = list(self.writer.fail(message))
-        self.keep()
+        await unbroken(self._keep_failed(last))
         for told in last:
             yield told
 
@@ -71,20 +77,23 @@ class Writing:
         """The client has left: what it has got so far is what the response is."""
         if not self.writer.ended:
             self.writer.break_off()
-            self.keep()
+            self.put()
 
     def cancel(self) -> None:
         self.writer.cancelled = True
         self.turn.cancel()
 
-    async def run(self, run: Run) -> None:
+    async def run_on(self, run: Run) -> None:
         """Without a client."""
         async for told in self.all_events(self.turn.events()):
             run.add(told)
 
-    def keep(self) -> None:
+    def put(self) -> None:
+        """As it is now; does not wait."""
         if not self.kept:
             return
+        if self.run is not None and not self.writer.ended:
+            self.stored.put("response.events", self.id, {"events": []})
         response, earlier = self.writer.response, self.asked.earlier
         document = kept_answer(
             response.model_dump(),
@@ -93,7 +102,31 @@ class Writing:
             earlier.previous,
             earlier.conversation,
         )
+        document["server"] = self.stored.records.server
         self.stored.put("response", response.id, document)
+
+    async def written(self) -> None:
+        """What was put is found by every server."""
+        if self.kept:
+            await self.stored.written("response.events", self.id)
+            await self.stored.written("response", self.id)
+
+    async def _keep_ended(self, last: Sequence[Event]) -> None:
+        await self._keep_events(last)
+        self.put()
+        await self._add_to_conversation()
+        await self.written()
+
+    async def _keep_failed(self, last: Sequence[Event]) -> None:
+        await self._keep_events(last)
+        self.put()
+        await self.written()
+
+    async def _keep_events(self, last: Sequence[Event]) -> None:
+        """So that they are there once the response is seen to have ended."""
+        if self.run is not None:
+            events = {"events": [*self.run.events, *last]}
+            await self.stored.keep("response.events", self.id, events)
 
     async def _add_to_conversation(self) -> None:
         """An answer that is broken off is no part of it; nor is one to what was deleted since."""

@@ -2,26 +2,25 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Response as HttpResponse
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service, limited
+from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
-from server.api.limits import Place
 from server.api.pages import paged, queried
 from server.api.priority import priority_of
-from server.api.responses.answer import OPEN, Response, as_lost, begun_response
+from server.api.responses import background
+from server.api.responses.answer import Response, begun_response
 from server.api.responses.kept import Writing
 from server.api.responses.request import InputTokensBody, ResponseBody
 from server.api.responses.turn import prompt_request, read_prompt, start, turn_request
 from server.api.responses.writer import Event, ResponseWriter
-from server.api.runs import Run
 from server.api.stored import Stored
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
@@ -51,7 +50,10 @@ async def create_response(body: ResponseBody, request: Request, context: Served)
     """Answers an input, and what it goes on from."""
     writing = await _begin(body, request, context)
     if body.background:
-        return await _run(writing, request, context, streamed=bool(body.stream))
+        run = await background.begin(writing, request, context, streamed=bool(body.stream))
+        if body.stream:
+            return EventStream(_frames(run.follow(0)), on_end=lambda: None)
+        return JSONResponse(writing.writer.response.model_dump())
     if not body.stream:
         whole = _whole(writing)
         return await answer_whole(request, writing.turn, context.request_timeout_s, whole)
@@ -91,32 +93,6 @@ async def _frames(events: AsyncIterator[Event]) -> AsyncGenerator[bytes]:
         yield named_frame(event)
 
 
-async def _run(
-    writing: Writing, request: Request, context: Context, *, streamed: bool
-) -> HttpResponse:
-    """Goes on without the client, who may follow it."""
-    run = Run(writing.cancel)
-    end = limited(request, writing.turn, context.request_timeout_s)
-    writing.keep()
-    id = writing.writer.response.id
-    place: Place = request.state.place
-
-    async def work() -> None:
-        try:
-            await writing.run(run)
-        finally:
-            end()
-            place.leave()
-        if streamed:
-            writing.stored.put("response.events", id, {"events": run.events})
-
-    place.kept = True
-    context.runs.begin(writing.stored.owner, id, run, work())
-    if streamed:
-        return EventStream(_frames(run.follow(0)), on_end=lambda: None)
-    return JSONResponse(writing.writer.response.model_dump())
-
-
 @router.post("/compact", include_in_schema=False)
 async def compact_response() -> None:
     """There is nothing to be made shorter: a state has one size. Not an id of a response."""
@@ -150,19 +126,12 @@ async def count_input_tokens(
 async def retrieve_response(response_id: str, request: Request, context: Served) -> HttpResponse:
     """A stored response, as it is now."""
     stored = Stored(context.records, request.state.caller)
-    answer = await _answer(response_id, stored, context)
+    answer = await background.answer_now(response_id, stored, context)
     if request.query_params.get("stream") == "true":
         start = _starting_after(request)
-        return await _stream_again(response_id, stored, context, start)
+        events = await background.events_again(response_id, stored, context, start)
+        return EventStream(_frames(events), on_end=lambda: None)
     return JSONResponse(answer)
-
-
-async def _answer(id: str, stored: Stored, context: Context) -> dict[str, Any]:
-    """As it is now. Raises NotFound."""
-    running = context.runs.find(stored.owner, id) is not None
-    document = await stored.find("response", id)
-    answer: dict[str, Any] = document["answer"]
-    return answer if running or answer["status"] not in OPEN else as_lost(answer)
 
 
 def _starting_after(request: Request) -> int:
@@ -173,31 +142,14 @@ def _starting_after(request: Request) -> int:
     return int(given) + 1
 
 
-async def _stream_again(id: str, stored: Stored, context: Context, start: int) -> HttpResponse:
-    """The events of a response that was begun as a stream in the background."""
-    run = context.runs.find(stored.owner, id)
-    if run is not None:
-        return EventStream(_frames(run.follow(start)), on_end=lambda: None)
-    document = await stored.records.get(stored.owner, "response.events", id)
-    if document is None:
-        message = "Only a response that was begun with background and stream can be streamed again."
-        raise InvalidRequest(message, param="stream", code="invalid_value")
-
-    async def events() -> AsyncIterator[Event]:
-        for event in document["events"][start:]:
-            yield event
-
-    return EventStream(_frames(events()), on_end=lambda: None)
-
-
 @router.delete("/{response_id}")
 async def delete_response(response_id: str, request: Request, context: Served) -> DeletedResponse:
     """Forgets a response; one that is under way is ended."""
     stored = Stored(context.records, request.state.caller)
     await stored.find("response", response_id)
-    await _end(response_id, stored, context)
-    stored.delete("response", response_id)
-    stored.delete("response.events", response_id)
+    await background.end(response_id, stored, context)
+    await stored.delete("response", response_id)
+    await stored.delete("response.events", response_id)
     return DeletedResponse(id=response_id)
 
 
@@ -209,15 +161,8 @@ async def cancel_response(response_id: str, request: Request, context: Served) -
     if not document["answer"]["background"]:
         message = "Only a response in the background can be cancelled."
         raise InvalidRequest(message, code="invalid_value")
-    await _end(response_id, stored, context)
-    return JSONResponse(await _answer(response_id, stored, context))
-
-
-async def _end(id: str, stored: Stored, context: Context) -> None:
-    run = context.runs.find(stored.owner, id)
-    if run is not None:
-        run.cancel()
-        await run.end()
+    await background.end(response_id, stored, context)
+    return JSONResponse(await background.answer_now(response_id, stored, context))
 
 
 @router.get("/{response_id}/input_items", openapi_extra=paged())

@@ -108,8 +108,10 @@ async def delete_session(session_id: str, request: Request, context: Served) -> 
     """Forgets a session for good, and the conversations that were made of it."""
     kept, caller = context.sessions, request.state.caller
     session = await kept.find(caller, session_id)
+    stored = _stored(request, context)
+    made = await documents.made_of(stored, session.id)
     count = await kept.delete(caller, session)
-    gone = await documents.forget(_stored(request, context), session.id)
+    gone = await documents.forget(stored, made)
     return DeletedSession(id=session.id, snapshots=count, conversations=gone)
 
 
@@ -121,7 +123,7 @@ async def fork_session(
     kept, caller = context.sessions, request.state.caller
     session = await kept.find(caller, session_id)
     turn, told = await _point(kept, caller, session, body.turn if body else None)
-    return _continuation(request, context, session, turn, told)
+    return await _continuation(request, context, session, turn, told)
 
 
 @_json.post("/{session_id}/rewind")
@@ -132,14 +134,15 @@ async def rewind_session(
     kept, caller = context.sessions, request.state.caller
     session = await kept.find(caller, session_id)
     turn, told = await _point(kept, caller, session, body.turn)
-    made = _continuation(request, context, session, turn, told)
     stored = _stored(request, context)
+    earlier = await documents.made_of(stored, session.id)
+    made = await _continuation(request, context, session, turn, told)
     try:
         made.deleted = await kept.rewind(caller, session, turn)
     except ArchiveUnavailable:
-        stored.delete("conversation", made.id)
+        await stored.delete("conversation", made.id)
         raise
-    await documents.cut_back(stored, session.id, told)
+    await documents.cut_back(stored, earlier, told)
     return made
 
 
@@ -205,7 +208,7 @@ async def import_session(request: Request, context: Served) -> Continuation:
         message = f"A session file is sent as {_MEDIA}."
         raise Refusal(415, message, code="unsupported_media_type")
     taken = await context.transfers.take(request.state.caller, request.stream())
-    made = _continuation(request, context, taken.session, taken.turn, taken.told)
+    made = await _continuation(request, context, taken.session, taken.turn, taken.told)
     made.snapshots = taken.snapshots
     session = await context.sessions.find(request.state.caller, taken.session.id)
     state = context.sessions.turn(session, taken.turn.id).state
@@ -227,10 +230,10 @@ async def _point(
     return turn, await kept.told(caller, session, turn)
 
 
-def _continuation(
+async def _continuation(
     request: Request, context: Context, session: Session, turn: SessionTurn, told: Told
 ) -> Continuation:
-    made = documents.make(_stored(request, context), session, turn, told)
+    made = await documents.make(_stored(request, context), session, turn, told)
     return Continuation(
         **made["conversation"],
         session=session.id,

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from server.api.items import Item
 from server.errors import NotFound
-from server.records import Document, Records
+from server.records import Document, Edit, Records
 
-Kind = Literal["response", "chat.completion", "conversation", "response.events"]
+Kind = Literal["response", "chat.completion", "conversation", "response.events", "response.cancel"]
 
 
 class Stored:
@@ -25,9 +25,7 @@ class Stored:
         """Raises NotFound, also for what is another caller's."""
         document = await self.records.get(self.owner, kind, id)
         if document is None:
-            name = kind.replace(".", " ")
-            message = f"There is no stored {name} {id[:80]!r}."
-            raise NotFound(message, param=param, code=f"{name.replace(' ', '_')}_not_found")
+            raise _not_found(kind, id, param)
         return document
 
     async def answer(self, id: str, param: str) -> Document:
@@ -35,16 +33,40 @@ class Stored:
         kind: Kind = "chat.completion" if id.startswith("chatcmpl-") else "response"
         return await self.find(kind, id, param)
 
-    async def list(self, kind: Kind) -> Sequence[Document]:
-        """The oldest first."""
-        return await self.records.list(self.owner, kind)
+    async def list(self, kind: Kind, *, whole: bool = False) -> Sequence[Document]:
+        """The oldest first; whole: of all servers. Raises ArchiveUnavailable then."""
+        return await self.records.list(self.owner, kind, whole=whole)
 
     def put(self, kind: Kind, id: str, document: Mapping[str, Any]) -> bool:
-        """False for one that is too large to be kept."""
+        """False for one that is too large to be kept. Does not wait."""
         return self.records.put(self.owner, kind, id, document)
 
-    def delete(self, kind: Kind, id: str) -> None:
-        self.records.delete(self.owner, kind, id)
+    async def written(self, kind: Kind, id: str) -> None:
+        """What was put is found by every server."""
+        await self.records.written(self.owner, kind, id)
+
+    async def keep(self, kind: Kind, id: str, document: Mapping[str, Any]) -> bool:
+        """put and written."""
+        kept = self.put(kind, id, document)
+        await self.written(kind, id)
+        return kept
+
+    async def edit(self, kind: Kind, id: str, *edits: Edit) -> Document:
+        """Changed. Raises NotFound, and TooLarge."""
+        document = await self.records.edit(self.owner, kind, id, *edits)
+        if document is None:
+            raise _not_found(kind, id)
+        return document
+
+    async def delete(self, kind: Kind, id: str) -> None:
+        """On every server. Raises ArchiveUnavailable."""
+        await self.records.delete(self.owner, kind, id)
+
+
+def _not_found(kind: Kind, id: str, param: str | None = None) -> NotFound:
+    name = kind.replace(".", " ")
+    message = f"There is no stored {name} {id[:80]!r}."
+    return NotFound(message, param=param, code=f"{name.replace(' ', '_')}_not_found")
 
 
 def kept_answer(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from server.api.streams import unbroken
 from server.chat.types import TextDelta
 from tests.server.api.doubles import PATH, Api, Step, body
 
@@ -129,3 +130,20 @@ async def test_whoever_leaves_before_a_response_is_counted_as_such(api: Api, str
     await visitor.leave()
     text = api.context.metrics.exposition()[0].decode()
     assert f'http_requests_total{{route="{PATH}",status="499"}} 1.0' in text
+
+
+async def test_what_is_kept_at_the_end_is_kept_though_the_client_leaves_meanwhile() -> None:
+    written, done = asyncio.Event(), asyncio.Event()
+
+    async def keep() -> None:
+        await written.wait()
+        done.set()
+
+    answer = asyncio.create_task(unbroken(keep()))
+    await asyncio.sleep(0)
+    answer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answer
+    written.set()
+    async with asyncio.timeout(5):
+        await done.wait()

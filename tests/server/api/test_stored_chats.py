@@ -102,6 +102,15 @@ def test_a_chat_goes_on_from_a_response_and_a_response_from_a_chat(client: OpenA
     assert last.usage.input_tokens_details.cached_tokens == chat.usage.total_tokens
 
 
+def test_a_conversation_has_every_chat_that_was_added_to_it(client: OpenAI) -> None:
+    conversation = client.conversations.create()
+    for text in ("First", "Second", "Third"):
+        ask(client, text, conversation=conversation.id)
+    items: Any = client.conversations.items.list(conversation.id, order="asc").data
+    assert [one.content[0].text for one in items[::2]] == ["First", "Second", "Third"]
+    assert len({one.id for one in items}) == 6
+
+
 def test_chats_and_responses_share_a_conversation(client: OpenAI) -> None:
     conversation = client.conversations.create()
     first = ask(client, "One", conversation=conversation.id)

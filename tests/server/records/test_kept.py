@@ -30,7 +30,7 @@ async def test_documents_are_there_after_a_restart_in_the_order_of_their_coming(
             records.put("me", "note", id, {"id": id})
         records.put("me", "note", "c", {"id": "c", "new": "ü"})
         records.put("you", "note", "d", {})
-        records.delete("me", "note", "a")
+        await records.delete("me", "note", "a")
     with life(tmp_path) as records:
         assert await records.list("me", "note") == [{"id": "c", "new": "ü"}, {"id": "b"}]
         assert await records.get("you", "note", "a") is None
@@ -52,12 +52,12 @@ async def test_what_was_evicted_stays_away_and_the_last_written_goes_last(tmp_pa
         assert [await records.get("me", "note", id) is None for id in "cad"] == [True, False, False]
 
 
-def test_nothing_is_left_on_disk_of_a_deleted_document(tmp_path: Path) -> None:
+async def test_nothing_is_left_on_disk_of_a_deleted_document(tmp_path: Path) -> None:
     with life(tmp_path) as records:
         records.put("me", "note", "a", {"text": "secret" * 100})
     assert any(b"secret" in path.read_bytes() for path in tmp_path.iterdir())
     with life(tmp_path) as records:
-        records.delete("me", "note", "a")
+        await records.delete("me", "note", "a")
     assert not any(b"secret" in path.read_bytes() for path in tmp_path.iterdir())
 
 
@@ -122,7 +122,7 @@ def test_any_history_with_restarts_leaves_what_memory_alone_would_have(
         id, value = step
         for records in (memory, kept):
             if value is None:
-                records.delete("me", "note", id)
+                records.forget(("me", "note", id))
             else:
                 records.put("me", "note", id, {"id": id, "value": value})
     assert list(kept._texts) == list(memory._texts)

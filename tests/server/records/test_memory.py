@@ -52,8 +52,8 @@ async def test_documents_are_listed_in_the_order_of_their_coming(records: Record
 
 async def test_nothing_is_left_of_a_deleted_document(records: MemoryRecords) -> None:
     records.put("me", "note", "a", {"text": "x"})
-    records.delete("me", "note", "a")
-    records.delete("me", "note", "a")
+    await records.delete("me", "note", "a")
+    await records.delete("me", "note", "a")
     assert await records.get("me", "note", "a") is None
     assert await records.list("me", "note") == []
     assert (len(records), records.nbytes) == (0, 0)

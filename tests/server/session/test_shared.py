@@ -10,6 +10,7 @@ from redis import Redis
 
 from server.session import Archive, Home, Packing, SessionManager, SnapshotStore, owner_name
 from server.session.shared import SharedHome
+from server.valkey import Valkey
 from tests.server.redis import free_port, redis_at
 from tests.server.session.states import ANN, BOB, disk, same, snapshot
 
@@ -27,7 +28,7 @@ def sessions_at(port: int, folder: Path | None = None) -> tuple[SessionManager, 
 
     def homes() -> list[Home]:
         near: list[Home] = [disk(folder)] if folder else []
-        return [*near, SharedHome(f"redis://127.0.0.1:{port}/0", days=1)]
+        return [*near, SharedHome(Valkey(f"redis://127.0.0.1:{port}/0", days=1))]
 
     archive = Archive(homes, Packing())
     archive.open()
@@ -87,6 +88,23 @@ async def test_a_server_that_was_away_learns_what_was_deleted_meanwhile(
         assert len(list(tmp_path.glob("away/states/*/*.state"))) == 1
         await its.close()
         await archive.close()
+
+
+async def test_what_the_store_has_given_up_is_deleted_from_every_disk_all_the_same(
+    tmp_path: Path, port: int
+) -> None:
+    with redis_at(tmp_path, port), Redis(port=port) as redis:
+        (one, first), (two, second) = (sessions_at(port, tmp_path / name) for name in "ab")
+        for sessions in (one, two):
+            sessions.follow()
+            sessions.keep(ANN, KEY, snapshot(1, 2), None)
+            await sessions.kept()
+        redis.flushall()
+        assert await one.delete("ann", [KEY]) == [KEY]
+        assert await two.entries("ann") == []
+        assert list(tmp_path.glob("?/states/*/*.state")) == []
+        await first.close()
+        await second.close()
 
 
 async def test_memory_forgets_what_another_server_deletes_or_unpins(
@@ -151,7 +169,7 @@ async def test_a_lost_store_leaves_memory_and_is_found_again(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("server.session.shared._RETRY_S", 0.0)
+    monkeypatch.setattr("server.valkey.client._RETRY_S", 0.0)
     sessions, archive = sessions_at(port)
     for number in (1, 2):
         sessions.keep(ANN, bytes([number]) * 32, snapshot(number), None)

@@ -116,4 +116,4 @@ def test_nothing_is_said_to_be_deleted_while_the_store_is_away(path: Path, tmp_p
         assert cut["error"]["code"] == "archive_unavailable"
         ann.get("/v1/sessions/sess_00", 503)  # where nobody can look, it may be
         assert len(ann.tree()["data"]) == 2
-        assert len(ann.app.context.records) == 0
+        assert ann.app.keeping.documents.count == 0
