@@ -1,6 +1,7 @@
 """The native chooser against its slow twin, id for id; and the masks both take."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from server.engine import chooser as choosers
-from server.engine.chooser import Chooser, Mask, TorchChooser, chooser
+from server.engine.chooser import Chooser, Mask, TorchChooser, choose, chooser, team
 from server.engine.messages import Sampling
 from server.engine.restrictions import packed
 from tests.server.engine.choosing import chosen
@@ -71,6 +72,48 @@ def test_the_native_library_chooses_the_ids_that_its_twin_chooses(vocab: int) ->
             drawn = rng.choice((rng.random(), 0.0, 1 - 2**-53))
             found = chosen(one, logits, mask, banned, drawn)
             assert found == chosen(other, logits, mask, banned, drawn), sampling
+
+
+@native
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_choices_made_at_once_are_those_made_one_by_one(threads: int) -> None:
+    rng, own = random.Random(threads), team(threads)
+    for vocab in (33, 5000):
+        forbidden = torch.tensor([0, 7])
+        samplings = [drawn_sampling(rng, vocab) for _ in range(40)]
+        at_once = [chooser(sampling, forbidden) for sampling in samplings]
+        one_by_one = [chooser(sampling, forbidden) for sampling in samplings]
+        for _ in range(10):
+            given = [
+                (drawn_logits(rng, vocab), drawn_mask(rng, vocab), rng.sample(range(vocab), 2), 0.7)
+                for _ in samplings
+            ]
+            choices = [one.ask(*from_) for one, from_ in zip(at_once, given, strict=True)]
+            choose(choices, own)
+            expected = [chosen(one, *from_) for one, from_ in zip(one_by_one, given, strict=True)]
+            assert [choice.token for choice in choices] == expected
+
+
+@native
+def test_several_teams_choose_at_the_same_time() -> None:
+    """As the engines of several models do."""
+    logits = torch.randn(8, 5000, generator=torch.Generator().manual_seed(2))
+
+    def choose_often(number: int) -> list[list[int | None]]:
+        own, found = team(3), []
+        choosers = [made(Sampling(top_p=0.9, frequency_penalty=0.1)) for _ in logits]
+        for step in range(200):
+            drawn = random.Random(f"{number} {step}").random()
+            choices = [
+                one.ask(row, None, (), drawn) for one, row in zip(choosers, logits, strict=True)
+            ]
+            choose(choices, own)
+            found.append([choice.token for choice in choices])
+        return found
+
+    alone = [choose_often(number) for number in range(3)]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(choose_often, range(3))) == alone
 
 
 @native
