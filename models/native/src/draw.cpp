@@ -4,6 +4,8 @@
 
 namespace rwkv {
 
+constexpr int BUCKETS_OF_DISTANCES = BUCKETS + 5 * 64;  // below 32, where weights are above 0
+
 float* Weights::logits(int64_t vocab) {
     values_.resize(size_t((vocab + BLOCK - 1) / BLOCK * BLOCK));
     std::fill(values_.begin() + vocab, values_.end(), -INFINITY);
@@ -55,8 +57,11 @@ void Weights::keep(double target, float least, bool by_number) {
     if (!find(target, least, by_number, cut) && !find(target, 0, by_number, cut)) return;
     float from = bucket_start(cut.bucket);
     keep_from(from);
-    collect(from, bucket_start(cut.bucket + 1));
-    for (Item& item : items_) item.rank = -item.weight;
+    items_.clear();
+    each(from, bucket_start(cut.bucket + 1), [&](int64_t id) {
+        double weight = values_[size_t(id)];
+        items_.push_back({id, weight, -weight});
+    });
     keep_best(cut.before, target, by_number);
 }
 
@@ -77,18 +82,14 @@ bool Weights::find(double target, float least, bool by_number, Cut& cut) {
     return false;
 }
 
-// The ids with weights from `least` to below `most`.
-void Weights::collect(float least, float most) {
+// Calls f with each id of a weight from `least` to below `most`, in ascending order.
+template <class F>
+void Weights::each(float least, float most, F f) {
     places_.resize(BLOCK);
-    items_.clear();
     for (int64_t b = 0; b < blocks(); ++b) {
         if (sums_[size_t(b)] == 0 || largest_[size_t(b)] < least) continue;
-        const float* values = &values_[size_t(b * BLOCK)];
-        int64_t found = loops().places(values, least, most, places_.data());
-        for (int64_t i = 0; i < found; ++i) {
-            int32_t at = places_[size_t(i)];
-            items_.push_back({b * BLOCK + at, values[at], 0});
-        }
+        int64_t found = loops().places(&values_[size_t(b * BLOCK)], least, most, places_.data());
+        for (int64_t i = 0; i < found; ++i) f(b * BLOCK + places_[size_t(i)]);
     }
 }
 
@@ -109,23 +110,38 @@ void Weights::keep_best(double before, double target, bool by_number) {
             high = middle;
         }
     }
-    for (size_t i = size_t(low) + 1; i < items_.size(); ++i) {
-        const Item& item = items_[i];
-        values_[size_t(item.id)] = 0;
-        sums_[size_t(item.id / BLOCK)] -= item.weight;
-    }
+    for (size_t i = size_t(low) + 1; i < items_.size(); ++i) rule_out(items_[i].id);
+}
+
+void Weights::rule_out(int64_t id) {
+    sums_[size_t(id / BLOCK)] -= values_[size_t(id)];
+    values_[size_t(id)] = 0;
 }
 
 void Weights::keep_typical(double share) {
-    collect(QUANTUM, INFINITY);
-    double all = total(), expected = 0;
-    for (Item& item : items_) {
-        item.rank = double((logits_[size_t(item.id)] - top_) * inverse_);
-        expected += item.weight * item.rank;
-    }
+    double all = total(), target = share * all, expected = 0;
+    auto logarithm = [&](int64_t id) { return double((logits_[size_t(id)] - top_) * inverse_); };
+    auto each_left = [&](auto f) { each(QUANTUM, INFINITY, f); };
+    each_left([&](int64_t id) { expected += double(values_[size_t(id)]) * logarithm(id); });
     expected /= all;
-    for (Item& item : items_) item.rank = std::fabs(item.rank - expected);
-    keep_best(0, share * all, false);
+
+    auto distance = [&](int64_t id) { return std::fabs(logarithm(id) - expected); };
+    auto bucket = [&](int64_t id) { return bucket_of(float(distance(id))); };
+    buckets_.assign(BUCKETS_OF_DISTANCES, 0);
+    each_left([&](int64_t id) { buckets_[size_t(bucket(id))] += values_[size_t(id)]; });
+    Cut cut = {0, 0};
+    for (; cut.bucket + 1 < BUCKETS_OF_DISTANCES; ++cut.bucket) {
+        double passed = cut.before + buckets_[size_t(cut.bucket)];
+        if (passed >= target && passed > 0) break;
+        cut.before = passed;
+    }
+    items_.clear();
+    each_left([&](int64_t id) {
+        int64_t own = bucket(id);
+        if (own == cut.bucket) items_.push_back({id, values_[size_t(id)], distance(id)});
+        if (own > cut.bucket) rule_out(id);
+    });
+    keep_best(cut.before, target, false);
 }
 
 int64_t Weights::pick(double random) const {

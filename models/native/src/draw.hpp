@@ -49,7 +49,9 @@ private:
     double total() const;
     bool find(double target, float least, bool by_number, Cut& cut);
     void keep(double target, float least, bool by_number);
-    void collect(float least, float most);
+    template <class F>
+    void each(float least, float most, F f);
+    void rule_out(int64_t id);
     void keep_best(double before, double target, bool by_number);
 
     static bool better(const Item& a, const Item& b) {
