@@ -25,7 +25,7 @@ _FLAGS = [
 ]
 _COMMON = ("library", "generations", "pool", "tensors", "trie", "isa_portable")
 # The same bits everywhere: no product may be fused with a sum.
-_EXACT = ("pack", "sample", "score", "vocabulary")
+_EXACT = ("draw", "pack", "sample", "score", "vocabulary")
 _AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
 _BY_MACHINE = {
     "x86_64": {

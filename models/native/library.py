@@ -9,6 +9,7 @@ import functools
 import logging
 from ctypes import (
     POINTER,
+    Structure,
     c_char_p,
     c_double,
     c_float,
@@ -31,6 +32,22 @@ Integers = POINTER(c_int64)
 Words = POINTER(c_int32)
 Handles = POINTER(c_void_p)
 
+
+class Choice(Structure):
+    """As in src/sample.cpp."""
+
+    _fields_ = (
+        ("sampler", c_void_p),
+        ("logits", c_void_p),
+        ("vocab", c_int64),
+        ("mask", c_void_p),
+        ("banned", c_void_p),
+        ("banned_count", c_int64),
+        ("random", c_double),
+        ("token", c_int64),
+    )
+
+
 _CALLS: dict[str, tuple[type | None, list[type]]] = {
     "rwkv_available": (c_char_p, []),
     "rwkv_new": (c_void_p, [c_char_p, Integers, c_char_p, c_char_p, c_int]),
@@ -49,16 +66,18 @@ _CALLS: dict[str, tuple[type | None, list[type]]] = {
     ),
     "rwkv_sampler_new": (c_void_p, [Doubles, Integers, Doubles, c_int64, Integers, c_int64]),
     "rwkv_sampler_free": (None, [c_void_p]),
-    "rwkv_sampler_choose": (
-        c_int64,
-        [c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_double],
-    ),
+    "rwkv_team_new": (c_void_p, [c_int]),
+    "rwkv_team_free": (None, [c_void_p]),
+    "rwkv_choose": (c_int, [c_void_p, POINTER(Choice), c_int64]),
     "rwkv_trie_new": (c_void_p, [c_char_p, Integers, Words, c_int64]),
     "rwkv_trie_free": (None, [c_void_p]),
     "rwkv_trie_encode": (c_int64, [c_void_p, c_char_p, c_int64, Words, Integers]),
     "rwkv_score": (
         c_int,
-        [Floats, c_int64, c_int64, Integers, c_int64, Integers, c_int64, Floats, Integers, Floats],
+        [
+            *(c_void_p, Handles, c_int64, c_int64, Integers, c_int64),
+            *(Integers, c_int64, Floats, Integers, Floats),
+        ],
     ),
 }
 

@@ -1,7 +1,6 @@
-"""Choosing a token, and scoring tokens, in the native library; for models on any device.
+"""Choosing tokens in the native library, for models on any device.
 
-The slow twins are server.engine.chooser.TorchChooser, which chooses the same ids, and
-server.engine.scores.
+The slow twin is server.engine.chooser.TorchChooser, which chooses the same ids.
 """
 
 import ctypes
@@ -9,11 +8,23 @@ import weakref
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.native.library import Doubles, Floats, Integers, library
+from models.native.library import Choice, Doubles, Integers, library
+from models.native.team import Team
+
+
+class NativeChoice:
+    """One that `choose` makes; see server.engine.chooser.Choice."""
+
+    __slots__ = ("read", "row", "token")
+
+    def __init__(self, row: Choice, *read: object) -> None:
+        """read: what the row points to, alive as long as it may be read."""
+        self.row = row
+        self.read = read
+        self.token: int | None = None
 
 
 class NativeChooser:
@@ -28,7 +39,6 @@ class NativeChooser:
     ) -> None:
         loaded = library()
         assert loaded is not None
-        self._choose = loaded.rwkv_sampler_choose
         ids = np.array([token for token, _ in biases], dtype=np.int64)
         added = np.array([bias for _, bias in biases], dtype=np.float64)
         self._largest = max((*ids.tolist(), *forbidden.tolist()), default=0)
@@ -37,20 +47,20 @@ class NativeChooser:
             ids.ctypes.data_as(Integers),
             added.ctypes.data_as(Doubles),
             len(ids),
-            _pointer(forbidden, Integers),
+            ctypes.cast(forbidden.data_ptr(), Integers),
             len(forbidden),
         )
         if not self._handle:
             raise MemoryError("there is not enough memory for another sampler")
         weakref.finalize(self, loaded.rwkv_sampler_free, self._handle)
 
-    def choose(
+    def ask(
         self,
         logits: Tensor,
         mask: NDArray[np.int32] | None,
         banned: Sequence[int],
         random: float,
-    ) -> int | None:
+    ) -> NativeChoice:
         """See server.engine.chooser.Chooser."""
         values = logits.contiguous()
         vocab = len(values)
@@ -59,50 +69,25 @@ class NativeChooser:
         if mask is not None and mask.size * 32 < vocab:
             raise IndexError(f"a mask of {mask.size} words is too short for {vocab} ids")
         bits = None if mask is None else np.ascontiguousarray(mask, dtype=np.int32)
-        token = self._choose(
+        ids = (ctypes.c_int64 * len(banned))(*banned) if banned else None
+        row = Choice(
             self._handle,
             values.data_ptr(),
             vocab,
             None if bits is None else bits.ctypes.data,
-            (ctypes.c_int64 * len(banned))(*banned),
+            None if ids is None else ctypes.addressof(ids),
             len(banned),
             random,
         )
-        return None if token < 0 else int(token)
+        return NativeChoice(row, self, values, bits, ids)
 
 
-def score(
-    logits: Tensor, tokens: Sequence[int], alternatives: int, forbidden: Tensor
-) -> tuple[list[float], list[list[int]], list[list[float]]] | None:
-    """See server.engine.scores: of each token, and ids and values of the likeliest.
-
-    logits: float32 [T,V] on the host. None where they are not finite. Only where the library is
-    available.
-    """
+def choose(choices: Sequence[NativeChoice], team: Team | None) -> None:
+    """Set their tokens; no two may be of the same chooser."""
     loaded = library()
     assert loaded is not None
-    values = logits.contiguous()
-    rows, vocab = values.shape
-    ids = torch.tensor(tokens, dtype=torch.int64)
-    if max([0, *tokens, *forbidden.tolist()]) >= vocab or len(tokens) != rows:
-        raise IndexError(f"{len(tokens)} tokens do not fit logits of {rows} × {vocab}")
-    most = min(alternatives, vocab - len(forbidden))
-    chosen = torch.empty(rows)
-    best, best_ids = torch.empty(rows, most), torch.empty(rows, most, dtype=torch.int64)
-    finite = loaded.rwkv_score(
-        _pointer(values, Floats),
-        rows,
-        vocab,
-        _pointer(forbidden, Integers),
-        len(forbidden),
-        _pointer(ids, Integers),
-        most,
-        _pointer(chosen, Floats),
-        _pointer(best_ids, Integers),
-        _pointer(best, Floats),
-    )
-    return (chosen.tolist(), best_ids.tolist(), best.tolist()) if finite else None
-
-
-def _pointer(tensor: Tensor, kind: type) -> "ctypes._Pointer[ctypes.c_float]":
-    return ctypes.cast(tensor.data_ptr(), kind)
+    rows = (Choice * len(choices))(*(choice.row for choice in choices))
+    if not loaded.rwkv_choose(team and team.handle, rows, len(rows)):
+        raise MemoryError("there is not enough memory to choose tokens")
+    for choice, row in zip(choices, rows, strict=True):
+        choice.token = None if row.token < 0 else row.token

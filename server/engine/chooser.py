@@ -7,6 +7,7 @@ Ranks are by weight, ties by the lower id; the draw goes through the ids in thei
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.native.library import available
-from models.native.sampler import NativeChooser
+from models.native.sampler import NativeChoice, NativeChooser
+from models.native.sampler import choose as choose_natively
+from models.native.team import Team
 from server.engine.messages import Sampling
 
 Mask = NDArray[np.int32]
@@ -26,19 +29,44 @@ _QUANTUM = 2.0**-34
 _TERMS = (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
 
 
+class Choice(Protocol):
+    """One that is asked for."""
+
+    @property
+    def token(self) -> int | None:
+        """The id, once `choose` has made the choice; None where the logits are not finite or
+        nothing is left to choose."""
+        ...
+
+
 class Chooser(Protocol):
     """The options of one sequence, and how often it has chosen each id."""
 
-    def choose(
+    def ask(
         self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
-    ) -> int | None:
-        """An id, from float32 logits [V] on the host, which are left as they are.
+    ) -> Choice:
+        """A choice from float32 logits [V] on the host, which are left as they are.
 
         mask: packed bits, int32 [ceil(V/32)], of the only ids to choose from; bit i % 32 of word
-        i // 32 is id i. banned: ids not to choose this time. random: in [0, 1). None where the
-        logits are not finite or nothing is left to choose.
+        i // 32 is id i. banned: ids not to choose this time. random: in [0, 1). Neither logits nor
+        mask may change before the choice is made, which has to be before the next is asked for.
         """
         ...
+
+
+def choose(choices: Sequence[Choice], team: Team | None = None) -> None:
+    """Make choices that were asked of different choosers, on the threads of a team if there is one.
+
+    What is chosen depends on neither the others nor the threads.
+    """
+    native = [choice for choice in choices if isinstance(choice, NativeChoice)]
+    if native:
+        choose_natively(native, team)
+
+
+def team(threads: int) -> Team | None:
+    """For `choose`, where the library can be used and it takes more than the caller's thread."""
+    return Team(threads) if threads > 1 and available() else None
 
 
 def chooser(sampling: Sampling, forbidden: Tensor) -> Chooser:
@@ -52,6 +80,13 @@ def chooser(sampling: Sampling, forbidden: Tensor) -> Chooser:
     return NativeChooser(options, sampling.logit_bias, forbidden)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A choice that was made when it was asked for."""
+
+    token: int | None
+
+
 class TorchChooser:
     """The slow twin of models.native.sampler.NativeChooser."""
 
@@ -63,10 +98,15 @@ class TorchChooser:
         self._bias_ids = torch.tensor(ids, dtype=torch.int64)
         self._biases = torch.tensor(biases, dtype=torch.float64)
 
-    def choose(
+    def ask(
+        self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
+    ) -> Choice:
+        """See Chooser; the choice is made at once."""
+        return Made(self._choose(logits, mask, banned, random))
+
+    def _choose(
         self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
     ) -> int | None:
-        """See Chooser."""
         adjusted = self._adjust(logits)
         adjusted[list(banned)] = -torch.inf
         if mask is not None:

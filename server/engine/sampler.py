@@ -6,11 +6,12 @@ How a token is chosen from logits is written in server/engine/chooser.py. That i
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from server.engine.chooser import Mask, chooser
+from server.engine.chooser import Choice, Mask, choose, chooser
 from server.engine.messages import Sampling
 from server.engine.restrictions import Restrictions
 
@@ -28,23 +29,42 @@ class Sampler:
         self._chooser = chooser(sampling, forbidden)
         self._random = random.Random(str(sampling.seed))  # of an int it drops the sign
         self._restrictions = Restrictions(sampling, stop_ids)
+        self._asked: _Asked | None = None
 
-    def sample(self, logits: Tensor, mask: Mask | None = None) -> int | None:
-        """Choose from float32 logits [V] on the host, which are left as they are.
+    def ask(self, logits: Tensor, mask: Mask | None = None) -> Choice:
+        """The next choice, from float32 logits [V] on the host; see Chooser.ask.
 
-        mask: see Chooser.choose; what it alone leaves may stop the answer before `min_tokens`.
-        None where nothing may be said. Raises ValueError for logits that are not finite.
+        mask: what it alone leaves may stop the answer before `min_tokens`.
         """
-        restrictions, drawn = self._restrictions, self._random.random()
-        mask = restrictions.mask(mask, len(logits))
-        token = self._chooser.choose(logits, mask, restrictions.banned(), drawn)
+        mask = self._restrictions.mask(mask, len(logits))
+        self._asked = asked = _Asked(logits, mask, self._random.random())
+        return self._chooser.ask(logits, mask, self._restrictions.banned(), asked.random)
+
+    def take(self, choice: Choice) -> int | None:
+        """The token, or None where nothing may be said, once the choice last asked for was made.
+
+        Raises ValueError for logits that are not finite.
+        """
+        asked, restrictions, token = self._asked, self._restrictions, choice.token
+        assert asked is not None
         if token is None and restrictions.holds_stops:
-            token = self._chooser.choose(logits, mask, restrictions.banned(stops=False), drawn)
+            banned = restrictions.banned(stops=False)
+            choice = self._chooser.ask(asked.logits, asked.mask, banned, asked.random)
+            choose([choice])
+            token = choice.token
         if token is not None:
             restrictions.push(token)
-        elif not bool(logits.max().isfinite()):  # the largest is NaN where any is
+        elif not bool(asked.logits.max().isfinite()):  # the largest is NaN where any is
             raise ValueError("the logits are not finite")
+        self._asked = None
         return token
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    logits: Tensor
+    mask: Mask | None
+    random: float
 
 
 def forbidden_tensor(ids: Sequence[int]) -> Tensor:

@@ -6,12 +6,15 @@ float32 as the logits are, over all ids but the vocabulary's padding, which is n
 import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Seq
+from dataclasses import replace
+from math import isnan
 
 import torch
 from torch import Tensor
 
-from models.native import sampler
+from models.native import scores
 from models.native.library import available
+from models.native.team import Team
 from server.engine.messages import TokenLogprob
 from server.engine.scheduler import Feed
 from server.engine.sequence import Sequence
@@ -22,43 +25,58 @@ Scores = tuple[TokenLogprob | None, ...]
 
 
 def score(
-    logits: Tensor, tokens: Seq[int], alternatives: int, forbidden: Tensor
-) -> list[TokenLogprob]:
-    """Of every token, after the logits [T,V] in its row; forbidden: ids of padding, int64 [M]."""
-    native = available() and logits.device.type == "cpu"
-    scored = (sampler.score if native else score_on_torch)(logits, tokens, alternatives, forbidden)
-    if scored is None:
-        raise ValueError("the logits are not finite, or every id is forbidden")
+    logits: Seq[Tensor],
+    tokens: Seq[int],
+    alternatives: int,
+    forbidden: Tensor,
+    team: Team | None = None,
+) -> list[TokenLogprob | None]:
+    """Of every token, after its logits [V]; None where these are not finite, or all are forbidden.
+
+    forbidden: ids of padding, int64 [M].
+    """
+    if not logits:
+        return []
+    if available() and logits[0].device.type == "cpu":
+        scored = scores.score(logits, tokens, alternatives, forbidden, team)
+    else:
+        scored = score_on_torch(logits, tokens, alternatives, forbidden)
     return [
-        TokenLogprob(token, logprob, tuple(zip(ids, values, strict=True)))
-        for token, logprob, ids, values in zip(tokens, *scored, strict=True)
+        None if isnan(logprob) else TokenLogprob(token, logprob, tuple(zip(ids, best, strict=True)))
+        for token, logprob, ids, best in zip(tokens, *scored, strict=True)
     ]
 
 
 def score_on_torch(
-    logits: Tensor, tokens: Seq[int], alternatives: int, forbidden: Tensor
-) -> tuple[list[float], list[list[int]], list[list[float]]] | None:
-    """The slow twin of models.native.sampler.score."""
-    masked = logits.index_fill(1, forbidden.to(logits.device), -torch.inf)
+    logits: Seq[Tensor], tokens: Seq[int], alternatives: int, forbidden: Tensor
+) -> tuple[list[float], list[list[int]], list[list[float]]]:
+    """The slow twin of models.native.scores.score."""
+    masked = torch.stack(list(logits))
+    masked[:, forbidden.to(masked.device)] = -torch.inf
     logprobs = masked.log_softmax(1)
-    if bool(logprobs.isnan().any()):
-        return None
-    ids = torch.tensor(tokens, dtype=torch.int64, device=logits.device)
+    logprobs[logprobs.isnan().any(1)] = torch.nan
+    ids = torch.tensor(tokens, dtype=torch.int64, device=masked.device)
     chosen: list[float] = logprobs.gather(1, ids[:, None])[:, 0].tolist()
     best, best_ids = logprobs.topk(min(alternatives, logprobs.shape[1] - len(forbidden)), 1)
     return chosen, best_ids.tolist(), best.tolist()
 
 
-def score_sampled(sequence: Sequence, token: int, forbidden: Tensor) -> TokenLogprob | None:
-    """Of a token chosen from the sequence's logits, if that is asked for."""
-    alternatives = sequence.submit.logprobs
-    if alternatives is None or sequence.logits is None:
-        return None
-    return score(sequence.logits[None], (token,), alternatives, forbidden)[0]
+def score_sampled(
+    sampled: Seq[tuple[Sequence, int]], forbidden: Tensor, team: Team | None
+) -> list[TokenLogprob | None]:
+    """Of tokens chosen from the sequences' logits, beside as many others as each asks for."""
+    logits = [sequence.logits for sequence, _ in sampled if sequence.logits is not None]
+    wanted = [sequence.submit.logprobs or 0 for sequence, _ in sampled]
+    tokens = [token for _, token in sampled]
+    found = score(logits, tokens, max(wanted, default=0), forbidden, team)
+    return [
+        one and replace(one, top=one.top[:alternatives])
+        for one, alternatives in zip(found, wanted, strict=True)
+    ]
 
 
 def score_prompts(
-    feeds: Seq[Feed], logits: Tensor, forbidden: Tensor
+    feeds: Seq[Feed], logits: Tensor, forbidden: Tensor, team: Team | None
 ) -> Iterator[tuple[Sequence, Scores | None]]:
     """Of what a step fed to the prompts that are scored; None where it cannot be done.
 
@@ -69,15 +87,17 @@ def score_prompts(
         if not feed.sequence.scored:
             continue
         try:
-            scores = _score_prompt(feed.sequence, own, forbidden)
+            found = _score_prompt(feed.sequence, own, forbidden, team)
         except Exception:
             log.exception("a prompt could not be scored")
             yield feed.sequence, None
         else:
-            yield feed.sequence, scores
+            yield feed.sequence, found
 
 
-def _score_prompt(sequence: Sequence, logits: Tensor, forbidden: Tensor) -> Scores:
+def _score_prompt(
+    sequence: Sequence, logits: Tensor, forbidden: Tensor, team: Team | None
+) -> Scores:
     """Of the pending tokens that a step fed, from the logits [T,V] after each of them.
 
     The first token's logits are those of the step before. A state without logits, such as none
@@ -85,8 +105,12 @@ def _score_prompt(sequence: Sequence, logits: Tensor, forbidden: Tensor) -> Scor
     """
     tokens = sequence.pending[: len(logits)]
     alternatives = sequence.submit.prompt_logprobs or 0
-    rest = score(logits[:-1], tokens[1:], alternatives, forbidden)
     before = sequence.logits
-    if before is None or not before.numel():
-        return (None, *rest)
-    return (*score(before[None], tokens[:1], alternatives, forbidden), *rest)
+    first = () if before is None or not before.numel() else (before,)
+    scored = [
+        *score(first, tokens[:1], alternatives, forbidden),
+        *score(logits[:-1].unbind(), tokens[1:], alternatives, forbidden, team),
+    ]
+    if None in scored:
+        raise ValueError("the logits are not finite")
+    return tuple(scored) if first else (None, *scored)

@@ -161,6 +161,18 @@ API rwkv::Handle* rwkv_new(const char* generation, const int64_t* sizes, const c
 
 API void rwkv_free(rwkv::Handle* handle) { delete handle; }
 
+// Threads beside the caller's for rwkv_choose, `threads` with it; they sleep in between. Null where
+// they cannot be started. One call at a time may use them.
+API rwkv::Team* rwkv_team_new(int threads) {
+    try {
+        return new rwkv::Team(threads);
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+API void rwkv_team_free(rwkv::Team* team) { delete team; }
+
 // Memory of `count` models for weights, and for what is computed with them; what they share counts
 // once.
 API int64_t rwkv_bytes(rwkv::Handle* const* handles, int64_t count) {

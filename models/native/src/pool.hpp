@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <new>
 
 namespace rwkv {
 
@@ -46,5 +47,31 @@ private:
     struct Shared;
     Shared* shared_;
 };
+
+// Calls f(i) once for each i below `count`, each on the thread that asks first; on the caller's alone
+// without a team. False where there was not enough memory.
+template <class F>
+bool deal(Team* team, int64_t count, F f) {
+    struct Dealt {
+        F& f;
+        int64_t count;
+        std::atomic<int64_t> taken{0};
+        std::atomic<bool> failed{false};
+    } all{f, count};
+    auto work = [](void* context, int) {
+        Dealt& dealt = *static_cast<Dealt*>(context);
+        try {
+            for (int64_t i; (i = dealt.taken.fetch_add(1, std::memory_order_relaxed)) < dealt.count;)
+                dealt.f(i);
+        } catch (const std::bad_alloc&) {
+            dealt.failed = true;
+        }
+    };
+    if (team && count > 1)
+        team->run(work, &all);
+    else
+        work(&all, 0);
+    return !all.failed;
+}
 
 }  // namespace rwkv

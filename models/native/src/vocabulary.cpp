@@ -1,161 +1,178 @@
-// The loops, in vectors of eight by the compilers' own notation, compiled for each instruction set.
-#include "vocabulary.hpp"
-
-#define RWKV_INLINE inline __attribute__((always_inline))
+// The loops, compiled for each instruction set.
+#include "vectors.hpp"
 
 namespace rwkv {
 namespace {
 
-constexpr int LANES = 8;
-constexpr int CHAINS = WIDE / LANES;  // sums side by side, as one has to wait for its addition
-
-typedef float Floats __attribute__((vector_size(4 * LANES)));
-typedef int32_t Words __attribute__((vector_size(4 * LANES)));
-typedef double Doubles __attribute__((vector_size(8 * LANES)));
-
-constexpr float LEAST = -30.0f;                // exp of it is a weight of 0
-constexpr float FINE = 1.0f / (1 << 11);       // below it float32 is finer than 2^-34
-constexpr float WHOLE = 12582912.0f;           // 1.5 * 2^23: adding it leaves no fraction
-
-RWKV_INLINE void load(const float* from, Floats& to) { memcpy(&to, from, sizeof to); }
-
-RWKV_INLINE void add(Doubles& sums, const Floats& values) {
-    sums += __builtin_convertvector(values, Doubles);
-}
-
-RWKV_INLINE double total(const Doubles* chains) {
-    double sum = 0;
-    for (int c = 0; c < CHAINS; ++c)
-        for (int j = 0; j < LANES; ++j) sum += chains[c][j];
-    return sum;
-}
-
-// exp(x) for LEAST <= x <= 0: a power of two times a series of seven terms, to 1e-7.
-RWKV_INLINE void exponential(Floats& x) {
-    Floats shifted = x * 1.44269504f + WHOLE;
-    Floats k = shifted - WHOLE;
-    Floats r = x - k * 0.693359375f;
-    r = r - k * -2.12194440e-4f;
-    Floats sum = r * (1.0f / 5040) + 1.0f / 720;
-    sum = sum * r + 1.0f / 120;
-    sum = sum * r + 1.0f / 24;
-    sum = sum * r + 1.0f / 6;
-    sum = sum * r + 0.5f;
-    sum = sum * r + 1.0f;
-    sum = sum * r + 1.0f;
-    Words power;
-    memcpy(&power, &shifted, sizeof power);
-    power = (power + 127) << 23;
-    Floats scale;
-    memcpy(&scale, &power, sizeof scale);
-    x = sum * scale;
-}
-
 RWKV_INLINE float largest_of(const float* values, int64_t count) {
-    Floats best[CHAINS], next;
-    Words bad = {};
-    for (int c = 0; c < CHAINS; ++c) load(values + c * LANES, best[c]);
+    Largest most(values[0]);
+    Floats next;
     for (int64_t i = 0; i < count; i += WIDE) {
         for (int c = 0; c < CHAINS; ++c) {
             load(values + i + c * LANES, next);
-            bad |= next != next;
-            best[c] = next > best[c] ? next : best[c];
+            most.see(c, next);
         }
     }
-    float found = best[0][0];
-    for (int j = 0; j < WIDE; ++j) {
-        if (bad[j % LANES]) return NAN;
-        float other = best[j / LANES][j % LANES];
-        found = other > found ? other : found;
-    }
-    return found;
+    return most.found();
 }
 
-RWKV_INLINE void weigh_all(const float* logits, int64_t count, float top, float inverse,
-                           float* weights) {
-    const Floats least = Floats{} + LEAST;
-    for (int64_t i = 0; i < count; i += LANES) {
-        Floats x;
-        load(logits + i, x);
-        x = (x - top) * inverse;
-        x = x > least ? x : least;
-        exponential(x);
-        x = x < FINE ? (x + FINE) - FINE : x;
-        memcpy(weights + i, &x, sizeof x);
+// Not by memcpy, which on some processors takes ten times as long where addresses lie badly.
+RWKV_INLINE float copy_all(const float* values, int64_t count, float* to) {
+    Largest most(values[0]);
+    Floats next;
+    int64_t i = 0;
+    for (; i + WIDE <= count; i += WIDE) {
+        for (int c = 0; c < CHAINS; ++c) {
+            load(values + i + c * LANES, next);
+            memcpy(to + i + c * LANES, &next, sizeof next);
+            most.see(c, next);
+        }
     }
+    for (; i < count; ++i) {
+        to[i] = values[i];
+        most.see(0, Floats{} + values[i]);
+    }
+    return most.found();
+}
+
+RWKV_INLINE int64_t first_of(const float* values, int64_t from, int64_t count, float least) {
+    Floats next;
+    for (int64_t i = from / WIDE * WIDE; i < count; i += WIDE) {
+        Words found = {};
+        for (int c = 0; c < CHAINS; ++c) {
+            load(values + i + c * LANES, next);
+            found |= next >= least;
+        }
+        if (!any(found)) continue;
+        for (int64_t j = i > from ? i : from; j < i + WIDE; ++j)
+            if (values[j] >= least) return j;
+    }
+    return count;
+}
+
+RWKV_INLINE void restrict_all(float* values, int64_t count, const int32_t* mask) {
+    const Words bits = {1, 2, 4, 8, 16, 32, 64, 128};
+    const Floats out = Floats{} - INFINITY;
+    Floats next;
+    for (int64_t i = 0; i < count; i += LANES) {
+        Words own = Words{} + int32_t(uint32_t(mask[i / 32]) >> (i % 32) & 0xff);
+        load(values + i, next);
+        next = (own & bits) != 0 ? next : out;
+        memcpy(values + i, &next, sizeof next);
+    }
+}
+
+RWKV_INLINE double weigh_block(float* values, float top, float inverse, float* largest) {
+    const Floats least = Floats{} + LEAST;
+    Doubles sum = {};  // one is enough beside exponentials
+    Floats best = {}, x[ABREAST];
+    for (int64_t i = 0; i < BLOCK; i += ABREAST * LANES) {
+        for (int c = 0; c < ABREAST; ++c) {
+            load(values + i + c * LANES, x[c]);
+            x[c] = (x[c] - top) * inverse;
+            x[c] = x[c] > least ? x[c] : least;
+        }
+        exponentials(x);
+        for (int c = 0; c < ABREAST; ++c) {
+            x[c] = x[c] < FINE ? (x[c] + FINE) - FINE : x[c];
+            memcpy(values + i + c * LANES, &x[c], sizeof x[c]);
+            best = x[c] > best ? x[c] : best;
+            add(sum, x[c]);
+        }
+    }
+    float found = best[0];
+    for (int j = 1; j < LANES; ++j) found = best[j] > found ? best[j] : found;
+    *largest = found;
+    return exact_total(&sum, 1);
+}
+
+RWKV_INLINE double keep_in_block(float* weights, float least) {
+    Doubles sums[CHAINS] = {};
+    Floats next;
+    for (int64_t i = 0; i < BLOCK; i += WIDE) {
+        for (int c = 0; c < CHAINS; ++c) {
+            load(weights + i + c * LANES, next);
+            next = next >= least ? next : Floats{};
+            memcpy(weights + i + c * LANES, &next, sizeof next);
+            add(sums[c], next);
+        }
+    }
+    return exact_total(sums, CHAINS);
+}
+
+// What is below `least` comes along where it lies beside others: there are no jumps to guess.
+RWKV_INLINE void spread_block(const float* weights, float least, bool by_number, double* buckets) {
+    Floats next;
+    for (int64_t i = 0; i < BLOCK; i += LANES) {
+        load(weights + i, next);
+        if (!any(next >= least)) continue;
+        for (int64_t j = i; j < i + LANES; ++j)
+            buckets[bucket_of(weights[j])] += by_number ? 1 : weights[j];
+    }
+}
+
+RWKV_INLINE int64_t places_in_block(const float* weights, float least, float most, int32_t* places) {
+    Floats next;
+    int64_t count = 0;
+    for (int64_t i = 0; i < BLOCK; i += WIDE) {
+        Words found = {};
+        for (int c = 0; c < CHAINS; ++c) {
+            load(weights + i + c * LANES, next);
+            found |= (next >= least) & (next < most);
+        }
+        if (!any(found)) continue;
+        for (int64_t j = i; j < i + WIDE; ++j)
+            if (weights[j] >= least && weights[j] < most) places[count++] = int32_t(j);
+    }
+    return count;
 }
 
 RWKV_INLINE double exponentials_of(const float* logits, int64_t count, float top) {
     const Floats least = Floats{} + LEAST;
     Doubles sums[CHAINS] = {};
     for (int64_t i = 0; i < count; i += WIDE) {
-        for (int c = 0; c < CHAINS; ++c) {
-            Floats x;
-            load(logits + i + c * LANES, x);
-            x = x - top;
-            Words counts = x > least;
-            x = counts ? x : least;
-            exponential(x);
-            add(sums[c], counts ? x : Floats{});
+#pragma GCC unroll 2
+        for (int c = 0; c < CHAINS; c += ABREAST) {
+            Floats x[ABREAST];
+            Words counts[ABREAST];
+            for (int d = 0; d < ABREAST; ++d) {
+                load(logits + i + (c + d) * LANES, x[d]);
+                x[d] = x[d] - top;
+                counts[d] = x[d] > least;
+                x[d] = counts[d] ? x[d] : least;
+            }
+            exponentials(x);
+            for (int d = 0; d < ABREAST; ++d) add(sums[c + d], counts[d] ? x[d] : Floats{});
         }
     }
     return total(sums);
-}
-
-RWKV_INLINE double sum_of(const float* values, int64_t count, float least) {
-    Doubles sums[CHAINS] = {};
-    Floats next;
-    for (int64_t i = 0; i < count; i += WIDE) {
-        for (int c = 0; c < CHAINS; ++c) {
-            load(values + i + c * LANES, next);
-            add(sums[c], next >= least ? next : Floats{});
-        }
-    }
-    return total(sums);
-}
-
-RWKV_INLINE double about_sum_of(const float* values, int64_t count, float least) {
-    Floats sums[CHAINS] = {}, next;
-    for (int64_t i = 0; i < count; i += WIDE) {
-        for (int c = 0; c < CHAINS; ++c) {
-            load(values + i + c * LANES, next);
-            sums[c] += next >= least ? next : Floats{};
-        }
-    }
-    double sum = 0;
-    for (int j = 0; j < WIDE; ++j) sum += double(sums[j / LANES][j % LANES]);
-    return sum;
-}
-
-RWKV_INLINE int64_t number_of(const float* values, int64_t count, float least) {
-    Words found = {};
-    Floats next;
-    for (int64_t i = 0; i < count; i += LANES) {
-        load(values + i, next);
-        found -= next >= least;
-    }
-    int64_t number = 0;
-    for (int j = 0; j < LANES; ++j) number += found[j];
-    return number;
 }
 
 #define RWKV_LOOPS(name, attribute)                                                            \
     namespace name {                                                                           \
     attribute float largest(const float* v, int64_t n) { return largest_of(v, n); }            \
-    attribute void weigh(const float* v, int64_t n, float top, float inverse, float* to) {     \
-        weigh_all(v, n, top, inverse, to);                                                     \
+    attribute float copy(const float* v, int64_t n, float* to) { return copy_all(v, n, to); }  \
+    attribute int64_t first(const float* v, int64_t from, int64_t n, float least) {            \
+        return first_of(v, from, n, least);                                                    \
+    }                                                                                          \
+    attribute void restrict_to(float* v, int64_t n, const int32_t* mask) {                     \
+        restrict_all(v, n, mask);                                                              \
     }                                                                                          \
     attribute double exponentials(const float* v, int64_t n, float top) {                      \
         return exponentials_of(v, n, top);                                                     \
     }                                                                                          \
-    attribute double sum(const float* v, int64_t n, float least) { return sum_of(v, n, least); } \
-    attribute double about_sum(const float* v, int64_t n, float least) {                       \
-        return about_sum_of(v, n, least);                                                      \
+    attribute double weigh(float* v, float top, float inverse, float* most) {                  \
+        return weigh_block(v, top, inverse, most);                                             \
     }                                                                                          \
-    attribute int64_t number(const float* v, int64_t n, float least) {                         \
-        return number_of(v, n, least);                                                         \
+    attribute double keep(float* v, float least) { return keep_in_block(v, least); }           \
+    attribute void spread(const float* v, float least, bool by_number, double* buckets) {      \
+        by_number ? spread_block(v, least, true, buckets)                                      \
+                  : spread_block(v, least, false, buckets);                                    \
     }                                                                                          \
-    const Loops all = {largest, weigh, exponentials, sum, about_sum, number};                             \
+    attribute int64_t places(const float* v, float least, float most, int32_t* to) {           \
+        return places_in_block(v, least, most, to);                                            \
+    }                                                                                          \
+    const Loops all = {largest, copy, first, restrict_to, exponentials, weigh, keep, spread, places}; \
     }
 
 RWKV_LOOPS(plain, )

@@ -16,6 +16,7 @@ from server.engine.sampler import Sampler, forbidden_tensor
 from tests.doubles import ByteTokenizer, CountingModel, SilentWatcher
 from tests.models.tokenizer.tokenizer_files import byte_level, sentence_piece
 from tests.server.chat.constraint.matching import allowed, grammar_of, written
+from tests.server.engine.choosing import sampled
 from tests.server.engine.test_engine import engine, finished, run, tokens
 
 SCHEMA = {
@@ -162,8 +163,8 @@ def test_a_masked_sampler_draws_as_if_all_else_were_impossible(rows: int) -> Non
     ):
         masked = Sampler(sampling, forbidden_tensor([]))
         cut = Sampler(sampling, forbidden_tensor([]))
-        drawn = [masked.sample(logits, mask) for _ in range(20)]
-        assert drawn == [cut.sample(left) for _ in range(20)]
+        drawn = [sampled(masked, logits, mask) for _ in range(20)]
+        assert drawn == [sampled(cut, left) for _ in range(20)]
         assert set(drawn) <= set(may)
     assert torch.equal(logits, before)
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -39,8 +40,10 @@ class ChainModel(CountingModel):
         return self._table[tokens if every else tokens[ends]].clone()
 
 
-def run(model: CountingModel, drafted: int, submits: Sequence[Submit]) -> list[Event]:
-    engine = Engine(model, max_slots=4, prefill_chunk=8, drafted_tokens=drafted)
+def run(
+    model: CountingModel, drafted: int, submits: Sequence[Submit], threads: int = 1
+) -> list[Event]:
+    engine = Engine(model, max_slots=4, prefill_chunk=8, drafted_tokens=drafted, threads=threads)
     for submit in submits:
         engine.submit(submit)
     events: list[Event] = []
@@ -111,6 +114,21 @@ def test_answers_and_what_is_kept_of_them_are_the_same(drafted: int, spread: flo
         assert told(run(ahead, drafted, drawn_submits(seed))) == expected
         shorter += len(ahead.steps) < len(plain.steps)
     assert shorter > (10 if spread > 1 else 0)
+
+
+@pytest.mark.parametrize("drafted", [1, 9])
+def test_answers_are_the_same_on_any_number_of_threads(drafted: int) -> None:
+    for seed in range(30):
+        submits = [*drawn_submits(seed), *others(seed)]
+        alone = told(run(ChainModel(3.0, seed), drafted, submits))
+        submits = [*drawn_submits(seed), *others(seed)]
+        assert told(run(ChainModel(3.0, seed), drafted, submits, threads=4)) == alone
+
+
+def others(seed: int) -> list[Submit]:
+    """More of the same, by other names."""
+    drawn = [*drawn_submits(seed + 1000), *drawn_submits(seed + 2000)]
+    return [replace(one, request=f"{number} more") for number, one in enumerate(drawn)]
 
 
 class ScriptModel(CountingModel):

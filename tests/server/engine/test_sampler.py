@@ -11,6 +11,7 @@ from torch import Tensor
 
 from server.engine.messages import Sampling
 from server.engine.sampler import Sampler, forbidden_tensor
+from tests.server.engine.choosing import sampled
 
 NONE_FORBIDDEN = forbidden_tensor([])
 DRAWS = 10_000
@@ -59,7 +60,7 @@ def expected(logits: Tensor, sampling: Sampling) -> NDArray[np.float64]:
 
 def frequencies(logits: Tensor, sampling: Sampling, draws: int = DRAWS) -> NDArray[np.float64]:
     drawing = sampler(sampling)
-    counts = Counter(drawing.sample(logits) for _ in range(draws))
+    counts = Counter(sampled(drawing, logits) for _ in range(draws))
     return np.array([counts[i] for i in range(len(logits))], dtype=np.float64)
 
 
@@ -111,7 +112,7 @@ def test_a_big_vocabulary_is_drawn_from_as_a_small_one(sampling: Sampling, sprea
 
 def allowed(logits: Tensor, sampling: Sampling, draws: int) -> set[int]:
     drawing = sampler(sampling)
-    return {drawing.sample(logits) for _ in range(draws)}
+    return {sampled(drawing, logits) for _ in range(draws)}
 
 
 def test_top_p_on_a_flat_vocabulary_keeps_its_share_of_all_ids() -> None:
@@ -146,12 +147,12 @@ def test_top_k_one_is_the_likeliest_token() -> None:
 def test_top_k_one_takes_the_first_of_equals() -> None:
     logits = torch.zeros(50)
     logits[[3, 9, 30]] = 5.0
-    assert {sampler(Sampling(top_k=1, seed=i)).sample(logits) for i in range(20)} == {3}
+    assert {sampled(sampler(Sampling(top_k=1, seed=i)), logits) for i in range(20)} == {3}
 
 
 def test_temperature_zero_is_the_likeliest_token_whatever_the_seed() -> None:
     logits = logits_of(50)
-    found = {sampler(Sampling(temperature=0, seed=i)).sample(logits) for i in range(20)}
+    found = {sampled(sampler(Sampling(temperature=0, seed=i)), logits) for i in range(20)}
     assert found == {int(logits.argmax())}
 
 
@@ -176,14 +177,14 @@ def test_the_logits_are_left_as_they_are() -> None:
     sampling = Sampling(presence_penalty=1, repetition_penalty=2, logit_bias=((3, 50.0),), top_k=4)
     drawing = sampler(sampling, (1, 2))
     for _ in range(5):
-        drawing.sample(logits)
+        sampled(drawing, logits)
     assert torch.equal(logits, kept)
 
 
 def test_a_seed_gives_the_same_tokens_again() -> None:
     logits, sampling = logits_of(50), Sampling(seed=1234)
     one, other = sampler(sampling), sampler(sampling)
-    assert [one.sample(logits) for _ in range(50)] == [other.sample(logits) for _ in range(50)]
+    assert [sampled(one, logits) for _ in range(50)] == [sampled(other, logits) for _ in range(50)]
 
 
 def test_seeds_give_different_tokens() -> None:
@@ -191,20 +192,20 @@ def test_seeds_give_different_tokens() -> None:
     runs = []
     for seed in (-2, -1, 0, 1, 2, 2**63 - 1, 2**64):
         drawing = sampler(Sampling(seed=seed))
-        runs.append(tuple(drawing.sample(logits) for _ in range(20)))
+        runs.append(tuple(sampled(drawing, logits) for _ in range(20)))
     assert len(set(runs)) == len(runs)
 
 
 def test_other_sequences_do_not_change_what_a_seed_gives() -> None:
     logits, sampling = logits_of(50), Sampling(seed=7)
     alone = sampler(sampling)
-    expected_tokens = [alone.sample(logits) for _ in range(30)]
+    expected_tokens = [sampled(alone, logits) for _ in range(30)]
     between, neighbour = sampler(sampling), sampler(Sampling(seed=8))
     found = []
     for _ in range(30):
         torch.rand(3)
-        neighbour.sample(logits)
-        found.append(between.sample(logits))
+        sampled(neighbour, logits)
+        found.append(sampled(between, logits))
     assert found == expected_tokens
 
 
@@ -212,10 +213,10 @@ def test_one_more_decision_takes_one_random_number() -> None:
     """So a change of top_p in mid-answer does not shift what follows."""
     flat = torch.zeros(1000)
     drawing = sampler(Sampling(seed=3))
-    first = drawing.sample(flat)
+    first = sampled(drawing, flat)
     again = sampler(Sampling(seed=3))
-    assert first == again.sample(flat)
-    assert drawing.sample(flat) == again.sample(flat)
+    assert first == sampled(again, flat)
+    assert sampled(drawing, flat) == sampled(again, flat)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_forbidden_ids_are_never_drawn(sampling: Sampling) -> None:
     logits = logits_of(20)
     logits[[0, 3]] = 100.0
     drawing = sampler(sampling, forbidden)
-    assert not {drawing.sample(logits) for _ in range(300)} & set(forbidden)
+    assert not {sampled(drawing, logits) for _ in range(300)} & set(forbidden)
 
 
 def test_a_bias_of_100_makes_a_token_certain() -> None:
@@ -262,7 +263,7 @@ def test_a_bias_is_added_to_the_logit() -> None:
 
 def greedy_run(logits: Tensor, sampling: Sampling, count: int) -> list[int]:
     drawing = sampler(sampling)
-    return [drawing.sample(logits) for _ in range(count)]
+    return [sampled(drawing, logits) for _ in range(count)]
 
 
 def test_a_presence_penalty_is_subtracted_once_for_every_token_that_was_generated() -> None:
@@ -312,8 +313,8 @@ def test_penalties_move_probabilities_by_exactly_their_amount() -> None:
     counts: Counter[int] = Counter()
     for seed in range(5000):
         drawing = sampler(replace(sampling, seed=seed))
-        assert drawing.sample(certain) == first
-        counts[drawing.sample(logits)] += 1
+        assert sampled(drawing, certain) == first
+        counts[sampled(drawing, logits)] += 1
     assert_drawn_from(np.array([float(counts[i]) for i in range(6)]), expected(moved, Sampling()))
 
 
@@ -321,8 +322,8 @@ def test_penalties_see_generated_tokens_of_this_sequence_only() -> None:
     logits = torch.tensor([3.0, 2.0])
     sampling = Sampling(temperature=0, presence_penalty=5)
     one, other = sampler(sampling), sampler(sampling)
-    one.sample(logits)
-    assert other.sample(logits) == 0
+    sampled(one, logits)
+    assert sampled(other, logits) == 0
 
 
 def test_penalties_come_before_the_temperature() -> None:
@@ -347,12 +348,12 @@ def test_logits_that_are_no_numbers_raise(sampling: Sampling, bad: float) -> Non
     logits = logits_of(20)
     logits[5] = bad
     with pytest.raises(ValueError, match="logits"):
-        sampler(sampling).sample(logits)
+        sampled(sampler(sampling), logits)
 
 
 def test_where_nothing_is_left_nothing_is_drawn() -> None:
     for sampling in (Sampling(), Sampling(temperature=0), Sampling(top_k=2), Sampling(top_p=0.5)):
-        assert sampler(sampling, (0, 1, 2)).sample(torch.zeros(3)) is None
+        assert sampled(sampler(sampling, (0, 1, 2)), torch.zeros(3)) is None
 
 
 def test_logits_of_minus_infinity_are_never_drawn() -> None:

@@ -180,6 +180,6 @@ def test_a_prompt_that_cannot_be_scored_fails_alone() -> None:
 
 
 def test_alternatives_are_no_more_than_there_are_ids() -> None:
-    (found,) = score(torch.zeros(1, 4), (2,), 20, torch.tensor([0]))
+    (found,) = score([torch.zeros(4)], (2,), 20, torch.tensor([0]))
     assert len(found.top) == 3
     assert found.logprob == pytest.approx(-math.log(3))

@@ -1,0 +1,22 @@
+"""One choice at a time, where an engine makes those of all sequences at once."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from server.engine.chooser import Chooser, Mask, choose
+from server.engine.sampler import Sampler
+
+
+def chosen(
+    chooser: Chooser, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
+) -> int | None:
+    choice = chooser.ask(logits, mask, banned, random)
+    choose([choice])
+    return choice.token
+
+
+def sampled(sampler: Sampler, logits: Tensor, mask: Mask | None = None) -> int | None:
+    choice = sampler.ask(logits, mask)
+    choose([choice])
+    return sampler.take(choice)
