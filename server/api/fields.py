@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    TypeAdapter,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -64,18 +63,6 @@ class AtMost:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return handler(schema) | {"maxProperties": self.keys}
-
-
-@dataclass(frozen=True, slots=True)
-class ToldAs:
-    """Marks JSON that is kept as it goes out: documented as a type, and not looked at again."""
-
-    type: Any
-
-    def __get_pydantic_json_schema__(
-        self, _: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return handler(TypeAdapter(self.type).core_schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from server.api.chat.answer import Counted
-from server.api.fields import ToldAs
 from server.api.items import new_id
-from server.api.items.told import ClosedModel
+from server.api.told import ClosedModel, ToldAs
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
 
 Event = dict[str, Any]
@@ -20,13 +19,13 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
 _UNSIGNED = "unsigned"  # thoughts are not read when they come back, so that none is vouched for
 
 
-class ThinkingDetails(BaseModel):
+class ThinkingDetails(ClosedModel):
     """thinking_tokens of the tokens are thoughts."""
 
     thinking_tokens: int = 0
 
 
-class MessageUsage(BaseModel):
+class MessageUsage(ClosedModel):
     """input_tokens were read anew; cache_read_input_tokens came with a kept state."""
 
     input_tokens: int
@@ -64,14 +63,14 @@ class ToldToolUse(ClosedModel):
 ToldBlock = Annotated[ToldTextBlock | ToldThinkingBlock | ToldToolUse, Field(discriminator="type")]
 
 
-class AnthropicAnswer(BaseModel):
+class AnthropicAnswer(ClosedModel):
     """A message of the model's."""
 
     id: str
     type: Literal["message"] = "message"
     role: Literal["assistant"] = "assistant"
     model: str
-    content: list[Annotated[dict[str, Any], ToldAs(ToldBlock)]] = []
+    content: list[Annotated[dict[str, Any], ToldAs(ToldBlock)]] = Field(default_factory=list)
     stop_reason: StopReason | None = None
     stop_sequence: str | None = None
     usage: MessageUsage

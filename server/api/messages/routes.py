@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
 from server.api.context import Served
@@ -20,6 +19,7 @@ from server.api.messages.turn import prompt_request, turn_request
 from server.api.priority import priority_of
 from server.api.streams import named_frame
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import RequestError
 
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/messages", route_class=JsonRoute, tags=["messages"])
 
 
-class AnthropicErrorDetail(BaseModel):
+class AnthropicErrorDetail(ClosedModel):
     """What went wrong."""
 
     type: str
     message: str
 
 
-class AnthropicErrorBody(BaseModel):
+class AnthropicErrorBody(ClosedModel):
     """The body of every answer that is not a success, as server.api.dialects makes it."""
 
     type: Literal["error"]
@@ -49,7 +49,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class TokensCount(BaseModel):
+class TokensCount(ClosedModel):
     """What a message would cost to read."""
 
     input_tokens: int

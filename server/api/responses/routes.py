@@ -7,7 +7,6 @@ from typing import Any, Literal
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Response as HttpResponse
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
 from server.api.answers import STREAMED, answer_stream, answer_whole, find_service, limited
 from server.api.context import Context, Served
@@ -25,20 +24,21 @@ from server.api.runs import Run
 from server.api.stored import Stored
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["responses"])
 
 
-class InputTokens(BaseModel):
+class InputTokens(ClosedModel):
     """What an input would cost."""
 
     object: Literal["response.input_tokens"] = "response.input_tokens"
     input_tokens: int
 
 
-class DeletedResponse(BaseModel):
+class DeletedResponse(ClosedModel):
     """A response that is no longer there."""
 
     id: str

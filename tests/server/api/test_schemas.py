@@ -6,9 +6,9 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta
+from tests.server.api.document import DOCUMENT, check
 from tests.server.api.doubles import Api, Step
 
-DOCUMENT = Api().app.openapi()
 SAID: list[Step] = [
     ReasoningDelta(0, "Hm."),
     TextDelta(0, "Wait."),
@@ -28,7 +28,11 @@ TOOLS = [
 ]
 ITEMS: list[Any] = [
     {"role": "user", "content": "Hi"},
-    {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+    {
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "Hm.", "of": "another server"}, {"odd": 1}],
+        "content": [{"type": "text", "text": "Hm, hm."}],
+    },
     {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
     {"type": "custom_tool_call", "call_id": "b", "name": "code", "input": "1"},
     {"type": "function_call_output", "call_id": "a", "output": "4"},
@@ -38,12 +42,6 @@ ITEMS: list[Any] = [
         "output": [{"type": "input_text", "text": "4"}],
     },
 ]
-
-
-def check(answer: Any, path: str, method: str = "post") -> None:
-    content = DOCUMENT["paths"][path][method]["responses"]["200"]["content"]
-    schema = content["application/json"]["schema"]
-    Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(answer)
 
 
 async def respond(api: Api, **fields: Any) -> Any:
