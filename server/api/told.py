@@ -32,3 +32,19 @@ class ToldAs:
         self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return handler(TypeAdapter(self.type).core_schema)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOf:
+    """Marks a string that is JSON of a type."""
+
+    type: Any
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        content = handler(TypeAdapter(self.type).core_schema)
+        return handler(schema) | {
+            "contentMediaType": "application/json",
+            "contentSchema": content,
+        }

@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi import Response as HttpResponse
 from fastapi.responses import JSONResponse
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service, limited
+from server.api.answers import answer_stream, answer_whole, find_service, limited, streamed
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
@@ -46,7 +46,7 @@ class DeletedResponse(ClosedModel):
     deleted: Literal[True] = True
 
 
-@router.post("", response_model=Response, responses=STREAMED)
+@router.post("", response_model=Response, responses=streamed("ResponseStream"))
 async def create_response(body: ResponseBody, request: Request, context: Served) -> HttpResponse:
     """Answers an input, and what it goes on from."""
     writing = await _begin(body, request, context)
@@ -139,7 +139,7 @@ async def count_input_tokens(
 @router.get(
     "/{response_id}",
     response_model=Response,
-    responses=STREAMED,
+    responses=streamed("ResponseStream"),
     openapi_extra={
         "parameters": [
             queried("stream", {"type": "boolean"}),

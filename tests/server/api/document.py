@@ -7,7 +7,8 @@ from jsonschema import Draft202012Validator
 
 from tests.server.api.doubles import Api
 
-DOCUMENT: dict[str, Any] = Api().app.openapi()
+APP = Api().app
+DOCUMENT: dict[str, Any] = APP.openapi()
 Schema = Mapping[str, Any]
 
 
