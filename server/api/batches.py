@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from server.api.context import Served
-from server.api.fields import AtMost, Whole, Wire
+from server.api.fields import INTEGRAL, AtMost, Wire
 from server.api.pages import page, paged
 from server.api.strict_json import JsonRoute
 from server.api.told import ClosedModel
@@ -26,7 +26,7 @@ class OutputExpiry(Wire):
     """How long the files that a batch makes are kept."""
 
     anchor: Literal["created_at"]
-    seconds: Annotated[Whole, Field(ge=3600, le=30 * 24 * 3600)]
+    seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600), INTEGRAL]
 
 
 class BatchBody(Wire):

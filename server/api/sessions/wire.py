@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.chat.calls import MessageCall, told_call
-from server.api.fields import Whole, Wire
+from server.api.fields import INTEGRAL, Wire
 from server.api.told import ClosedModel
 from server.chat.served import ServedModel
 from server.chat.told import Told
 from server.chat.types import Message, Role
 from server.session.tree import Session, SessionTurn
 
-_Number = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
+_Number = Annotated[int, Field(ge=1, le=2**31 - 1), INTEGRAL]
 TurnField = _Number | Annotated[str, Field(min_length=1, max_length=64)]
 
 

@@ -29,6 +29,12 @@ def test_every_reference_is_to_something() -> None:
     assert named - DOCUMENT["components"]["schemas"].keys() == set()
 
 
+def test_bounds_are_in_the_words_of_json_schema() -> None:
+    assert re.findall(r'"(?:ge|gt|le|lt)": [-\d]+', json.dumps(DOCUMENT)) == []
+    fields = DOCUMENT["components"]["schemas"]["MessagesBody"]["properties"]
+    assert fields["max_tokens"].items() >= {"minimum": 1, "maximum": 2**31 - 1}.items()
+
+
 @pytest.mark.parametrize("path", STREAMS)
 def test_a_stream_is_of_its_own_events(path: str) -> None:
     method = "get" if path == REPLAY else "post"
