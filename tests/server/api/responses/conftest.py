@@ -1,4 +1,4 @@
-"""A real server with a real, if random, model, and OpenAI's SDK."""
+"""A real server for each file, so that none finds what another asked, and OpenAI's SDK."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from server.app import App
 from tests.server.tiny import checkpoint, served
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, App]]:
     path = checkpoint(tmp_path_factory.mktemp("model"))
     keys = ["key", "other"]
