@@ -1,6 +1,7 @@
 """What random requests are made from, and how many of them each operation gets."""
 
 import os
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, settings
@@ -20,12 +21,6 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-OPERATIONS = {
-    f"{found.method.upper()} {found.path}": found
-    for found in (
-        result.ok() for result in schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()
-    )
-}
 RUN = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -33,3 +28,12 @@ RUN = settings(
     derandomize="FUZZ_EXAMPLES" not in os.environ,  # whoever only runs the tests learns the same
     suppress_health_check=list(HealthCheck),
 )
+
+
+def operations(document: dict[str, Any]) -> dict[str, schemathesis.APIOperation]:
+    """Of an OpenAPI document, by method and path."""
+    found = [one.ok() for one in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return {f"{one.method.upper()} {one.path}": one for one in found}
+
+
+OPERATIONS = operations(DOCUMENT)
