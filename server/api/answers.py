@@ -12,20 +12,19 @@ from server.api.priority import is_inside
 from server.api.streams import PING_S, EventStream, while_connected
 from server.chat.service import ChatService
 
-# One event of a stream; `event` only where events have names.
-_EVENT = {
-    "type": "object",
-    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
-    "required": ["data"],
-    "additionalProperties": False,
-}
-STREAMED: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
-}
+SCHEMAS = "#/components/schemas/"
 
 T = TypeVar("T")
 E_co = TypeVar("E_co", covariant=True)
 E = TypeVar("E")
+
+
+def streamed(event: str) -> dict[int | str, dict[str, Any]]:
+    """What the document says of a route with streams; event: the type of one event.
+
+    server.api.document has the types with these names.
+    """
+    return {200: {"content": {"text/event-stream": {"schema": {"$ref": SCHEMAS + event}}}}}
 
 
 class Turn(Protocol[E_co]):

@@ -3,12 +3,13 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from server.api.context import Served
-from server.api.fields import AtMost, Whole, Wire
+from server.api.fields import INTEGRAL, AtMost, Wire
 from server.api.pages import page, paged
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.batches import ENDPOINTS, Batch
 from server.errors import InvalidRequest
 
@@ -25,7 +26,7 @@ class OutputExpiry(Wire):
     """How long the files that a batch makes are kept."""
 
     anchor: Literal["created_at"]
-    seconds: Annotated[Whole, Field(ge=3600, le=30 * 24 * 3600)]
+    seconds: Annotated[int, Field(ge=3600, le=30 * 24 * 3600), INTEGRAL]
 
 
 class BatchBody(Wire):
@@ -38,7 +39,7 @@ class BatchBody(Wire):
     output_expires_after: OutputExpiry | None = None
 
 
-class BatchFault(BaseModel):
+class BatchFault(ClosedModel):
     """What is wrong with an input file; line is null for the file as a whole."""
 
     code: str
@@ -47,14 +48,14 @@ class BatchFault(BaseModel):
     line: int | None
 
 
-class BatchFaults(BaseModel):
+class BatchFaults(ClosedModel):
     """Everything that is wrong with it."""
 
     object: Literal["list"] = "list"
     data: list[BatchFault]
 
 
-class BatchCounts(BaseModel):
+class BatchCounts(ClosedModel):
     """Requests; those that are neither completed nor failed are still to be answered."""
 
     total: int
@@ -62,19 +63,19 @@ class BatchCounts(BaseModel):
     failed: int
 
 
-class InputDetails(BaseModel):
+class InputDetails(ClosedModel):
     """cached_tokens came with kept states."""
 
     cached_tokens: int
 
 
-class OutputDetails(BaseModel):
+class OutputDetails(ClosedModel):
     """reasoning_tokens of the tokens are thoughts."""
 
     reasoning_tokens: int
 
 
-class BatchUsage(BaseModel):
+class BatchUsage(ClosedModel):
     """Tokens of all requests that were answered."""
 
     input_tokens: int
@@ -84,7 +85,7 @@ class BatchUsage(BaseModel):
     total_tokens: int
 
 
-class BatchEntry(BaseModel):
+class BatchEntry(ClosedModel):
     """A batch as the OpenAI SDK types it."""
 
     id: str
@@ -111,7 +112,7 @@ class BatchEntry(BaseModel):
     metadata: dict[str, str] | None
 
 
-class BatchList(BaseModel):
+class BatchList(ClosedModel):
     """A page of batches."""
 
     object: Literal["list"] = "list"

@@ -26,6 +26,7 @@ from server.api import (
 )
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
+from server.api.document import Documented
 from server.api.errors import HANDLERS, ErrorBody
 from server.api.hosts import KnownHosts, watches_hosts
 from server.api.inside import Inside
@@ -62,7 +63,7 @@ def build_api(
     max_file_bytes: int = 0,
 ) -> FastAPI:
     """The application for `context`; whoever passes no lifespan starts the engine elsewhere."""
-    api = FastAPI(
+    api = Documented(
         title="rwkv-server",
         version=__version__,
         lifespan=lifespan,

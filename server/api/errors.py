@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -15,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from server.api.dialects import anthropic_error, speaks_anthropic
 from server.api.faults import invalid_request
+from server.api.told import ClosedModel
 from server.errors import (
     AnswerFailed,
     ArchiveUnavailable,
@@ -37,7 +37,7 @@ RETRY_AFTER_S = 5  # about what a restart takes
 ERROR = "error"  # under which a request's state has the first error that it was answered with
 
 
-class ErrorDetail(BaseModel):
+class ErrorDetail(ClosedModel):
     """What went wrong; `code` is a stable word for programs."""
 
     message: str
@@ -46,7 +46,7 @@ class ErrorDetail(BaseModel):
     code: str | None
 
 
-class ErrorBody(BaseModel):
+class ErrorBody(ClosedModel):
     """The body of every answer that is not a success."""
 
     error: ErrorDetail

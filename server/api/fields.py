@@ -11,7 +11,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    TypeAdapter,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -31,11 +30,13 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_integral)]
+# Stands behind bounds, or the document would not have them.
+INTEGRAL = BeforeValidator(_integral)
+Whole = Annotated[int, INTEGRAL]
 Unit = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
-Count = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
-Signed64 = Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1), INTEGRAL]
+Signed64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), INTEGRAL]
 ShortString = Annotated[str, Field(min_length=1, max_length=256)]
 # One fault is enough: millions of them in one body would cost minutes and gigabytes to collect.
 ListOf = Annotated[list[Item], Field(fail_fast=True)]
@@ -64,18 +65,6 @@ class AtMost:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return handler(schema) | {"maxProperties": self.keys}
-
-
-@dataclass(frozen=True, slots=True)
-class ToldAs:
-    """Marks JSON that is kept as it goes out: documented as a type, and not looked at again."""
-
-    type: Any
-
-    def __get_pydantic_json_schema__(
-        self, _: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return handler(TypeAdapter(self.type).core_schema)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from starlette.responses import FileResponse, Response, StreamingResponse
 
 from server.api.context import Served
 from server.api.errors import Refusal
 from server.api.forms import Form, read_form
 from server.api.pages import page, paged
+from server.api.told import ClosedModel
 from server.errors import InvalidRequest, Unreadable
 from server.files import StoredFile
 
@@ -47,7 +47,7 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
-class FileEntry(BaseModel):
+class FileEntry(ClosedModel):
     """A file as the OpenAI SDK types it; expires_at is null where it stays until it is deleted."""
 
     id: str
@@ -60,7 +60,7 @@ class FileEntry(BaseModel):
     status: Literal["processed"] = "processed"
 
 
-class FileList(BaseModel):
+class FileList(ClosedModel):
     """A page of files."""
 
     object: Literal["list"] = "list"
@@ -70,7 +70,7 @@ class FileList(BaseModel):
     has_more: bool
 
 
-class FileDeleted(BaseModel):
+class FileDeleted(ClosedModel):
     """A file that is no more."""
 
     id: str

@@ -8,14 +8,13 @@ JSON cannot write: it is given as -9999.
 import math
 from collections.abc import Iterable
 
-from pydantic import BaseModel
-
+from server.api.told import ClosedModel
 from server.chat.tokens import TextToken, TokenBytes
 
 _NEVER = -9999.0
 
 
-class Likelihood(BaseModel):
+class Likelihood(ClosedModel):
     """A token, and the natural logarithm of its probability."""
 
     token: str
@@ -29,14 +28,14 @@ class ContentToken(Likelihood):
     top_logprobs: list[Likelihood]
 
 
-class ChatLogprobs(BaseModel):
+class ChatLogprobs(ClosedModel):
     """Of a message's content; the bytes of its tokens, joined, are the content's."""
 
     content: list[ContentToken]
     refusal: None = None
 
 
-class TextLogprobs(BaseModel):
+class TextLogprobs(ClosedModel):
     """Of a text, in the legacy form: lists with an entry for every token.
 
     null where nothing precedes a token. top_logprobs always holds the token itself too.

@@ -3,15 +3,15 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from server.api.context import Context, Served
+from server.api.told import ClosedModel
 from server.chat.catalogue import Offer
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
-class ModelDetails(BaseModel):
+class ModelDetails(ClosedModel):
     """What is served; context_length is null where there is no limit, as for the model itself.
 
     loaded: it answers without being loaded first. adapter: its kind, for what was made from the
@@ -32,7 +32,7 @@ class ModelDetails(BaseModel):
     base: str | None
 
 
-class ServedModelEntry(BaseModel):
+class ServedModelEntry(ClosedModel):
     """A model as the OpenAI SDK types it, with `metadata` beside."""
 
     id: str
@@ -42,7 +42,7 @@ class ServedModelEntry(BaseModel):
     metadata: ModelDetails
 
 
-class ModelList(BaseModel):
+class ModelList(ClosedModel):
     """All models."""
 
     object: Literal["list"] = "list"

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Request
 from pydantic import Field
 
-from server.api.fields import Whole
+from server.api.fields import INTEGRAL
 
 # As vLLM has it, but that nobody can go before the others.
-Priority = Annotated[Whole, Field(ge=0, le=1_000_000)]
+Priority = Annotated[int, Field(ge=0, le=1_000_000), INTEGRAL]
 
 
 def priority_of(request: Request, asked: int | None) -> int:

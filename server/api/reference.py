@@ -34,6 +34,7 @@ _BOUNDS = {
     "maxItems": "items ≤",
     "maxProperties": "keys ≤",
 }
+_CONTAINERS = {"items": "list of ", "contentSchema": "JSON of "}
 
 
 @router.get("/docs", include_in_schema=False)
@@ -101,8 +102,9 @@ def kind(schema: Schema) -> Markup:
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
         return _joined((Markup("<code>{}</code>").format(json.dumps(v)) for v in values), ", ")
-    if schema.get("type") == "array":
-        return escape("list of ") + kind(schema.get("items", {})) + _bounds(schema)
+    for inner, words in _CONTAINERS.items():
+        if inner in schema:
+            return escape(words) + kind(schema[inner]) + _bounds(schema)
     if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
         fields = (escape(f"{name}: ") + kind(one) for name, one in schema["properties"].items())
         return escape("{") + _joined(fields, ", ") + escape("}")

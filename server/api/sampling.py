@@ -5,7 +5,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from server.api.fields import AtMost, ListOf, Penalty, ShortString, Signed64, Unit, Whole, Wire
+from server.api.fields import (
+    INTEGRAL,
+    AtMost,
+    ListOf,
+    Penalty,
+    ShortString,
+    Signed64,
+    Unit,
+    Whole,
+    Wire,
+)
 from server.chat.types import SamplingOptions
 from server.errors import InvalidRequest
 
@@ -24,12 +34,12 @@ class SamplingFields(Wire):
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: Annotated[Whole, Field(ge=1, le=128)] | None = None
+    n: Annotated[int, Field(ge=1, le=128), INTEGRAL] | None = None
     stop: ShortString | Annotated[ListOf[ShortString], Field(max_length=16)] | None = None
     stop_token_ids: Annotated[ListOf[Whole], Field(max_length=128)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Unit | None = None
-    top_k: Annotated[Whole, Field(ge=-1, le=2**31 - 1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1), INTEGRAL] | None = None
     min_p: Unit | None = None
     typical_p: Annotated[float, Field(gt=0, le=1)] | None = None
     presence_penalty: Penalty | None = None
@@ -41,7 +51,7 @@ class SamplingFields(Wire):
         Annotated[dict[str, Annotated[float, Field(ge=-100, le=100)]], AtMost(1024)] | None
     ) = None
     seed: Signed64 | None = None
-    min_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), INTEGRAL] | None = None
     ignore_eos: bool | None = None
     bad_words: Annotated[ListOf[ShortString], Field(max_length=128)] | None = None
     allowed_token_ids: Annotated[ListOf[Whole], Field(min_length=1, max_length=2**17)] | None = None

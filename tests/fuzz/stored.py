@@ -47,8 +47,12 @@ class Stored:
         return str(self._post("/v1/chat/completions", json={**ASKED, "store": True})["id"])
 
     def _response(self) -> str:
-        body = {"model": "tiny", "input": "Hi", "max_output_tokens": 16}
-        return str(self._post("/v1/responses", json=body)["id"])
+        """In the background, so that it can be cancelled, and as a stream, to be streamed again."""
+        body = {"model": "tiny", "input": "Hi", "background": True, "stream": True}
+        response = self._client.post("/v1/responses", json=body)
+        response.raise_for_status()
+        first = response.text.partition("data: ")[2].partition("\n")[0]
+        return str(json.loads(first)["response"]["id"])
 
     def _conversation(self) -> dict[str, str]:
         id = str(self._post("/v1/conversations", json={"items": [ITEM]})["id"])

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from server.api.chat.calls import FunctionCall, MessageCall, MessageToolCall, begun_call
 from server.api.logprobs import ChatLogprobs, chat_logprobs
+from server.api.told import LEFT_OUT, ClosedModel
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
@@ -34,14 +35,14 @@ REASONS: Mapping[EndReason, WireReason] = {
 }
 
 
-class PromptDetails(BaseModel):
+class PromptDetails(ClosedModel):
     """cached_tokens came with a kept state and were not computed again."""
 
     cached_tokens: int
     audio_tokens: int = 0
 
 
-class CompletionDetails(BaseModel):
+class CompletionDetails(ClosedModel):
     """reasoning_tokens of the tokens are thoughts; nothing else that is counted here exists."""
 
     reasoning_tokens: int = 0
@@ -50,7 +51,7 @@ class CompletionDetails(BaseModel):
     rejected_prediction_tokens: int = 0
 
 
-class Usage(BaseModel):
+class Usage(ClosedModel):
     """The prompt is counted once, completion tokens over all choices."""
 
     prompt_tokens: int
@@ -60,11 +61,7 @@ class Usage(BaseModel):
     completion_tokens_details: CompletionDetails
 
 
-def _absent(value: Any) -> bool:
-    return value is None
-
-
-class AnswerMessage(BaseModel):
+class AnswerMessage(ClosedModel):
     """The model's message. content: null where it only calls.
 
     reasoning_content: what it thought before. function_call: a call that was asked for in the
@@ -74,13 +71,13 @@ class AnswerMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] = []
-    reasoning_content: Annotated[str | None, Field(exclude_if=_absent)] = None
-    tool_calls: Annotated[list[MessageCall] | None, Field(exclude_if=_absent)] = None
-    function_call: Annotated[FunctionCall | None, Field(exclude_if=_absent)] = None
+    annotations: list[Any] = Field(max_length=0, default_factory=list)
+    reasoning_content: Annotated[str | None, LEFT_OUT] = None
+    tool_calls: Annotated[list[MessageCall] | None, LEFT_OUT] = None
+    function_call: Annotated[FunctionCall | None, LEFT_OUT] = None
 
 
-class Choice(BaseModel):
+class Choice(ClosedModel):
     """One of the answers to a prompt."""
 
     index: int
@@ -95,7 +92,7 @@ class ChoiceWithIds(Choice):
     token_ids: list[int]
 
 
-class ChatCompletion(BaseModel):
+class ChatCompletion(ClosedModel):
     """The answers to a prompt; metadata: of one that is stored."""
 
     id: str
@@ -106,7 +103,7 @@ class ChatCompletion(BaseModel):
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
-    metadata: Annotated[dict[str, str] | None, Field(exclude_if=_absent)] = None
+    metadata: Annotated[dict[str, str] | None, LEFT_OUT] = None
 
 
 class ChatCompletionWithIds(ChatCompletion):

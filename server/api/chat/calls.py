@@ -2,20 +2,19 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
-
-from server.chat.tools import input_arguments
+from server.api.told import ClosedModel
+from server.chat.tools import input_arguments, input_text
 from server.chat.types import ToolCall, ToolCallDelta
 
 
-class FunctionCall(BaseModel):
+class FunctionCall(ClosedModel):
     """arguments: JSON as a string."""
 
     name: str
     arguments: str
 
 
-class MessageToolCall(BaseModel):
+class MessageToolCall(ClosedModel):
     """A call that the message makes."""
 
     id: str
@@ -30,14 +29,14 @@ class MessageToolCall(BaseModel):
         return ToolCall(self.id, self.function.name, self.function.arguments)
 
 
-class CustomCall(BaseModel):
+class CustomCall(ClosedModel):
     """input: any text."""
 
     name: str
     input: str
 
 
-class MessageCustomCall(BaseModel):
+class MessageCustomCall(ClosedModel):
     """A call of a custom tool."""
 
     id: str
@@ -54,6 +53,16 @@ class MessageCustomCall(BaseModel):
 
 
 MessageCall = MessageToolCall | MessageCustomCall
+
+
+def told_call(call: ToolCall) -> MessageCall:
+    """A call as it was said."""
+    if call.custom:
+        said = CustomCall(name=call.name, input=input_text(call.arguments))
+        return MessageCustomCall(id=call.id, custom=said)
+    return MessageToolCall(
+        id=call.id, function=FunctionCall(name=call.name, arguments=call.arguments)
+    )
 
 
 def begun_call(event: ToolCallDelta) -> MessageCall:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.api.chat.answer import ChatCompletion, Collected, Head, completion
+from server.api.chat.answer import Collected, Head, completion
 from server.api.chat.request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
@@ -96,8 +96,3 @@ def _stored_message(message: Any) -> dict[str, Any]:
     content = message.content
     parts = dumped["content"] if isinstance(content, list) else None
     return {**dumped, "content": message.text or None, "content_parts": parts}
-
-
-def described(document: dict[str, Any]) -> ChatCompletion:
-    """A kept completion as it goes out."""
-    return ChatCompletion.model_validate(document["answer"])

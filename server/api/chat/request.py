@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from server.api.chat.message import ChatMessage
 from server.api.constraint import ConstraintFields
-from server.api.fields import Count, ListOf, Refused, Whole, Wire
+from server.api.fields import INTEGRAL, Count, ListOf, Refused, Wire
 from server.api.going_on import GoingOnFields
 from server.api.items import MetadataField
 from server.api.priority import Priority
@@ -44,7 +44,7 @@ class HonouredFields(ThinkingFields, GoingOnFields, ToolFields, ConstraintFields
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), INTEGRAL] | None = None
     store: bool | None = None
     metadata: MetadataField | None = None
     previous_response_id: str | None = None

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from fastapi import APIRouter, Request, Response
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
+from server.api.answers import answer_stream, answer_whole, find_service, streamed
 from server.api.chat.answer import ChatCompletion, ChatCompletionWithIds, head, whole_answer
 from server.api.chat.keeping import Keeping, kept, read_past
 from server.api.chat.request import ChatCompletionRequest
@@ -23,7 +23,7 @@ router = APIRouter(route_class=JsonRoute, tags=["chat"])
 @router.post(
     "/v1/chat/completions",
     response_model=ChatCompletionWithIds | ChatCompletion,
-    responses=STREAMED,
+    responses=streamed("ChatStream"),
 )
 async def create_chat_completion(
     body: ChatCompletionRequest, request: Request, context: Served

@@ -1,44 +1,72 @@
 """Chat completions that were stored: found, listed, renamed and deleted."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
-from server.api.chat.answer import ChatCompletion
-from server.api.chat.keeping import described
+from server.api.chat.answer import ChatCompletion, ChatCompletionWithIds
+from server.api.chat.calls import FunctionCall, MessageCall
 from server.api.context import Context, Served
 from server.api.fields import Wire
 from server.api.items import MetadataField
 from server.api.pages import page, paged
 from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
-from server.records import Edit
+from server.api.told import LEFT_OUT, ClosedModel, ToldAs
+from server.records import Document, Edit
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=JsonRoute, tags=["chat"])
 
 
-class CompletionPage(BaseModel):
+class StoredPart(ClosedModel):
+    """A piece of a message's text."""
+
+    type: Literal["text"]
+    text: str
+
+
+Completion = Annotated[dict[str, Any], ToldAs(ChatCompletionWithIds | ChatCompletion)]
+
+
+class CompletionPage(ClosedModel):
     """A page of stored completions."""
 
     object: Literal["list"] = "list"
-    data: list[ChatCompletion]
+    data: list[Completion]
     first_id: str | None
     last_id: str | None
     has_more: bool
 
 
-class MessagePage(BaseModel):
+class StoredMessage(ClosedModel):
+    """A message that a stored completion was asked.
+
+    content: as one string; content_parts: the parts it came in, null where it came as a string.
+    Keys that say nothing are left out.
+    """
+
+    id: str
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | None
+    content_parts: list[StoredPart] | None
+    refusal: None = None
+    name: Annotated[str | None, LEFT_OUT] = None
+    tool_calls: Annotated[list[MessageCall] | None, LEFT_OUT] = None
+    tool_call_id: Annotated[str | None, LEFT_OUT] = None
+    function_call: Annotated[FunctionCall | None, LEFT_OUT] = None
+
+
+class MessagePage(ClosedModel):
     """A page of the messages that a stored completion was asked."""
 
     object: Literal["list"] = "list"
-    data: list[dict[str, Any]]
+    data: list[StoredMessage]
     first_id: str | None
     last_id: str | None
     has_more: bool
 
 
-class DeletedCompletion(BaseModel):
+class DeletedCompletion(ClosedModel):
     """A completion that is no longer there."""
 
     id: str
@@ -56,13 +84,20 @@ def _stored(request: Request, context: Context) -> Stored:
     return Stored(context.records, request.state.caller)
 
 
+def _answer(document: Document) -> Completion:
+    answer: Completion = document["answer"]
+    return answer
+
+
 @router.get("", openapi_extra=paged(order="asc"))
 async def list_chat_completions(request: Request, context: Served) -> CompletionPage:
     """Stored completions, the oldest first; `model` and `metadata[KEY]` choose among them."""
     documents = await _stored(request, context).list("chat.completion")
-    found = [described(one) for one in documents if _chosen(one["answer"], request)]
-    data, more = page(request, found[::-1], lambda one: one.id, limit=20, most=100, order="asc")
-    ends = (data[0].id, data[-1].id) if data else (None, None)
+    found = [one for one in map(_answer, documents) if _chosen(one, request)]
+    data, more = page(
+        request, found[::-1], lambda one: str(one["id"]), limit=20, most=100, order="asc"
+    )
+    ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return CompletionPage(data=data, first_id=ends[0], last_id=ends[1], has_more=more)
 
 
@@ -82,19 +117,20 @@ def _chosen(answer: dict[str, Any], request: Request) -> bool:
 @router.get("/{completion_id}")
 async def retrieve_chat_completion(
     completion_id: str, request: Request, context: Served
-) -> ChatCompletion:
+) -> Completion:
     """One of them."""
-    return described(await _stored(request, context).find("chat.completion", completion_id))
+    document = await _stored(request, context).find("chat.completion", completion_id)
+    return _answer(document)
 
 
 @router.post("/{completion_id}")
 async def update_chat_completion(
     completion_id: str, body: CompletionUpdateBody, request: Request, context: Served
-) -> ChatCompletion:
+) -> Completion:
     """Gives it other metadata."""
     stored = _stored(request, context)
     edit = Edit("set", ("answer", "metadata"), body.metadata or {})
-    return described(await stored.edit("chat.completion", completion_id, edit))
+    return _answer(await stored.edit("chat.completion", completion_id, edit))
 
 
 @router.delete("/{completion_id}")
@@ -113,11 +149,9 @@ async def list_chat_messages(completion_id: str, request: Request, context: Serv
     """The messages that it was asked, the oldest first."""
     document = await _stored(request, context).find("chat.completion", completion_id)
     messages = [
-        {"id": f"{completion_id}-{number}", **message}
+        StoredMessage(id=f"{completion_id}-{number}", **message)
         for number, message in enumerate(document["messages"])
     ]
-    data, more = page(
-        request, messages[::-1], lambda one: str(one["id"]), limit=20, most=100, order="asc"
-    )
-    ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    data, more = page(request, messages[::-1], lambda one: one.id, limit=20, most=100, order="asc")
+    ends = (data[0].id, data[-1].id) if data else (None, None)
     return MessagePage(data=data, first_id=ends[0], last_id=ends[1], has_more=more)

@@ -6,12 +6,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from server.api.chat.answer import REASONS, Usage, WireReason, fingerprint, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.streams import TextFrames, frame
+from server.api.told import ClosedModel
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken
@@ -20,7 +19,7 @@ from server.chat.types import ChoiceEnd, TextDelta
 Delta = TextDelta | EchoDelta
 
 
-class TextChoice(BaseModel):
+class TextChoice(ClosedModel):
     """One of the answers; finish_reason is null in the chunks before its last."""
 
     index: int
@@ -36,7 +35,7 @@ class TextChoiceWithIds(TextChoice):
     prompt_token_ids: list[int] | None
 
 
-class TextCompletion(BaseModel):
+class TextCompletion(ClosedModel):
     """The answers to all prompts: those to the first one, those to the second one, and so on."""
 
     id: str

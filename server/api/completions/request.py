@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from server.api.constraint import ConstraintFields, asked_constraint
-from server.api.fields import UNSUPPORTED, Refused, Whole, Wire
+from server.api.fields import INTEGRAL, UNSUPPORTED, Refused, Wire
 from server.api.priority import Priority
 from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
@@ -28,10 +28,10 @@ class HonouredCompletionFields(ConstraintFields, SamplingFields):
     model: str
     prompt: Prompt
     suffix: str | None = None
-    max_tokens: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
-    best_of: Annotated[Whole, Field(ge=1, le=128)] | None = None
+    max_tokens: Annotated[int, Field(ge=0, le=2**31 - 1), INTEGRAL] | None = None
+    best_of: Annotated[int, Field(ge=1, le=128), INTEGRAL] | None = None
     echo: bool | None = None
-    logprobs: Annotated[Whole, Field(ge=0, le=5)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=5), INTEGRAL] | None = None
     priority: Priority | None = None
 
 

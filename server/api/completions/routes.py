@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
+from server.api.answers import answer_stream, answer_whole, find_service, streamed
 from server.api.completions.answer import CompletionWriter, TextCompletion
 from server.api.completions.request import CompletionBody, completion_request
 from server.api.context import Served
@@ -13,7 +13,7 @@ from server.api.strict_json import JsonRoute
 router = APIRouter(route_class=JsonRoute, tags=["completions"])
 
 
-@router.post("/v1/completions", response_model=TextCompletion, responses=STREAMED)
+@router.post("/v1/completions", response_model=TextCompletion, responses=streamed("TextStream"))
 async def create_completion(
     body: CompletionBody, request: Request, context: Served
 ) -> Response | TextCompletion:

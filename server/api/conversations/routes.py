@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from server.api.context import Context, Served
-from server.api.fields import ListOf, ToldAs, Wire
+from server.api.fields import ListOf, Wire
 from server.api.items import Item, ItemReader, MetadataField, kept_items, new_id
 from server.api.items.fields import InputItem, ReferenceItem
 from server.api.items.ids import PREFIXES
@@ -15,13 +15,14 @@ from server.api.items.told import AnyItem
 from server.api.pages import paged
 from server.api.stored import Conversations, Stored
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel, ToldAs
 from server.errors import InvalidRequest, NotFound
 from server.records import Document
 
 router = APIRouter(prefix="/v1/conversations", route_class=JsonRoute, tags=["conversations"])
 
 
-class Conversation(BaseModel):
+class Conversation(ClosedModel):
     """A conversation; its items are asked for apart."""
 
     id: str
@@ -30,7 +31,7 @@ class Conversation(BaseModel):
     metadata: dict[str, str]
 
 
-class DeletedConversation(BaseModel):
+class DeletedConversation(ClosedModel):
     """A conversation that is no longer there."""
 
     id: str

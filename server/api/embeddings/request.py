@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from models.embedding import DIMENSIONS
-from server.api.fields import Refused, Whole, Wire
+from server.api.fields import INTEGRAL, Refused, Wire
 from server.api.priority import Priority
 from server.api.prompts import Prompt, prompts
 from server.chat.embedding import EmbeddingRequest
@@ -19,7 +19,7 @@ class HonouredEmbeddingFields(Wire):
     input: Prompt
     encoding_format: Literal["float", "base64"] | None = None
     priority: Priority | None = None
-    dimensions: Annotated[Whole, Field(ge=1, le=DIMENSIONS)] | None = None
+    dimensions: Annotated[int, Field(ge=1, le=DIMENSIONS), INTEGRAL] | None = None
 
 
 class MeaninglessEmbeddingFields(Wire):

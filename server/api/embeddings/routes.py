@@ -7,19 +7,19 @@ from typing import Literal
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel
 
 from server.api.answers import answer_whole, find_service
 from server.api.context import Served
 from server.api.embeddings.request import EmbeddingBody, embedding_request
 from server.api.priority import priority_of
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.chat.embedding import Embedded
 
 router = APIRouter(route_class=JsonRoute, tags=["embeddings"])
 
 
-class Vector(BaseModel):
+class Vector(ClosedModel):
     """Of one input: numbers, or as base64 their float32 in little-endian order."""
 
     object: Literal["embedding"] = "embedding"
@@ -27,14 +27,14 @@ class Vector(BaseModel):
     embedding: list[float] | str
 
 
-class EmbeddingUsage(BaseModel):
+class EmbeddingUsage(ClosedModel):
     """Tokens of all inputs."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class EmbeddingList(BaseModel):
+class EmbeddingList(ClosedModel):
     """The vectors of all inputs, in their order."""
 
     object: Literal["list"] = "list"

@@ -46,8 +46,9 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
                 output = [_input_text(part.text) for part in item.output]
             return _item(name, number, item.type, call_id=item.call_id, output=output)
         case ReasoningItem():
-            parts = {"summary": item.summary or [], "content": item.content or []}
-            return _item(name, number, "reasoning", **parts)
+            summary = _texts(item.summary, "summary_text")
+            content = _texts(item.content, "reasoning_text")
+            return _item(name, number, "reasoning", summary=summary, content=content)
         case ReferenceItem():
             return referred[item.id]
     raise AssertionError(item)  # other types are refused before
@@ -74,6 +75,12 @@ def output_text(text: str, logprobs: Sequence[Any] = ()) -> dict[str, Any]:
 
 def _input_text(text: str) -> dict[str, Any]:
     return {"type": "input_text", "text": text}
+
+
+def _texts(given: Sequence[Mapping[str, Any]] | None, kind: str) -> list[dict[str, Any]]:
+    """Of parts that nobody reads, those that are text."""
+    texts = [part.get("text") for part in given or ()]
+    return [{"type": kind, "text": text} for text in texts if isinstance(text, str)]
 
 
 def message_items(messages: Iterable[Message], name: _Name) -> list[Item]:

@@ -3,15 +3,14 @@
 from typing import Annotated, Literal
 
 from fastapi import Request
-from pydantic import BaseModel
 
-from server.api.fields import ToldAs
 from server.api.items.kept import Item
 from server.api.items.told import AnyItem
 from server.api.pages import page
+from server.api.told import ClosedModel, ToldAs
 
 
-class ItemList(BaseModel):
+class ItemList(ClosedModel):
     """A page of items."""
 
     object: Literal["list"] = "list"

@@ -5,17 +5,12 @@ Items are kept as JSON, and go out as they were kept. Tests hold what is told to
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from server.api.logprobs import ContentToken
+from server.api.told import ClosedModel
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
-
-
-class ClosedModel(BaseModel):
-    """An object that has these keys and no others."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class OutputText(ClosedModel):
@@ -38,6 +33,13 @@ class ReasoningText(ClosedModel):
     """Thoughts."""
 
     type: Literal["reasoning_text"]
+    text: str
+
+
+class SummaryText(ClosedModel):
+    """A short form of thoughts."""
+
+    type: Literal["summary_text"]
     text: str
 
 
@@ -91,11 +93,11 @@ class ToldCustomOutput(ToldItem):
 
 
 class ToldThoughts(ToldItem):
-    """Thoughts; those of a caller's own items are as they came."""
+    """Thoughts; a summary is only in what a caller sent."""
 
     type: Literal["reasoning"]
-    summary: list[dict[str, Any]]
-    content: list[ReasoningText | dict[str, Any]]
+    summary: list[SummaryText]
+    content: list[ReasoningText]
 
 
 OutputItem = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.api.fields import Count, ListOf, Refused, ShortString, Unit, Whole, Wire
+from server.api.fields import INTEGRAL, Count, ListOf, Refused, ShortString, Unit, Wire
 from server.api.tools import ToolName
 
 
@@ -82,7 +82,7 @@ class ThinkingOptions(Wire):
     """budget_tokens: how much is to be thought, as a target and no limit."""
 
     type: Literal["enabled", "adaptive", "disabled"]
-    budget_tokens: Annotated[Whole, Field(ge=1024)] | None = None
+    budget_tokens: Annotated[int, Field(ge=1024), INTEGRAL] | None = None
     display: Annotated[Any, Refused(neutral=("summarized",))] = None
 
 
@@ -126,7 +126,7 @@ class HonouredMessagesFields(CountTokensBody):
     stop_sequences: Annotated[ListOf[ShortString], Field(max_length=16)] | None = None
     temperature: Unit | None = None
     top_p: Unit | None = None
-    top_k: Annotated[Whole, Field(ge=0, le=2**31 - 1)] | None = None
+    top_k: Annotated[int, Field(ge=0, le=2**31 - 1), INTEGRAL] | None = None
 
 
 class MeaninglessMessagesFields(Wire):

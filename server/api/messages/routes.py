@@ -3,23 +3,24 @@
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
+from server.api.answers import answer_stream, answer_whole, find_service, streamed
 from server.api.context import Served
 from server.api.counting import count_tokens
 from server.api.dialects import anthropic_error
 from server.api.errors import failure, unexpected
-from server.api.messages.answer import AnthropicAnswer, MessageWriter
+from server.api.messages.answer import AnthropicAnswer, AnthropicErrorBody
 from server.api.messages.request import CountTokensBody, MessagesBody
 from server.api.messages.turn import prompt_request, turn_request
+from server.api.messages.writer import MessageWriter
 from server.api.priority import priority_of
 from server.api.streams import named_frame
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import RequestError
 
@@ -28,34 +29,19 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/messages", route_class=JsonRoute, tags=["messages"])
 
 
-class AnthropicErrorDetail(BaseModel):
-    """What went wrong."""
-
-    type: str
-    message: str
-
-
-class AnthropicErrorBody(BaseModel):
-    """The body of every answer that is not a success, as server.api.dialects makes it."""
-
-    type: Literal["error"]
-    error: AnthropicErrorDetail
-    request_id: str | None
-
-
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": AnthropicErrorBody},
     "5XX": {"model": AnthropicErrorBody},
 }
 
 
-class TokensCount(BaseModel):
+class TokensCount(ClosedModel):
     """What a message would cost to read."""
 
     input_tokens: int
 
 
-@router.post("", response_model=AnthropicAnswer, responses=STREAMED | _ERRORS)
+@router.post("", response_model=AnthropicAnswer, responses=streamed("MessageStream") | _ERRORS)
 async def create_message(body: MessagesBody, request: Request, context: Served) -> Response:
     """Answers a conversation."""
     service = await find_service(context, body.model)

@@ -7,21 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from server.api.chat.answer import SERVICE_TIER, Counted
-from server.api.constraint import JsonObjectFormat, TextFormat
-from server.api.fields import ToldAs
 from server.api.items import Item
-from server.api.items.told import ClosedModel, OutputItem
+from server.api.items.told import OutputItem
 from server.api.responses.request import (
-    AllowedResponseTools,
-    NamedResponseTool,
     Reasoning,
     ResponseBody,
     ResponseFunction,
-    ResponseGrammar,
     ResponseTool,
-    SchemaFormat,
 )
+from server.api.responses.told import ToldChoice, ToldFormat, ToldTool
 from server.api.responses.turn import Asked
+from server.api.told import ClosedModel, ToldAs
 from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
@@ -31,20 +27,20 @@ Status = Literal["completed", "failed", "in_progress", "cancelled", "queued", "i
 OPEN: frozenset[Status] = frozenset({"queued", "in_progress"})
 
 
-class ResponseInputDetails(BaseModel):
+class ResponseInputDetails(ClosedModel):
     """cached_tokens came with a kept state; cache_write_tokens were read, and are kept now."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
-class ResponseOutputDetails(BaseModel):
+class ResponseOutputDetails(ClosedModel):
     """reasoning_tokens of the tokens are thoughts."""
 
     reasoning_tokens: int
 
 
-class ResponseUsage(BaseModel):
+class ResponseUsage(ClosedModel):
     """What a response has cost."""
 
     input_tokens: int
@@ -54,62 +50,39 @@ class ResponseUsage(BaseModel):
     total_tokens: int
 
 
-class ResponseError(BaseModel):
+class ResponseError(ClosedModel):
     """Why there is no answer."""
 
     code: Literal["server_error"] = "server_error"
     message: str
 
 
-class IncompleteDetails(BaseModel):
+class IncompleteDetails(ClosedModel):
     """Why there is only a part of an answer."""
 
     reason: Literal["max_output_tokens"] = "max_output_tokens"
 
 
-class ConversationId(BaseModel):
+class ConversationId(ClosedModel):
     """The conversation that an answer was added to."""
 
     id: str
 
 
-class ToldFunction(ClosedModel):
-    """A function, as the request had it."""
-
-    type: Literal["function"]
-    name: str
-    description: str | None
-    parameters: dict[str, Any] | None
-    strict: bool | None
-
-
-class ToldCustom(ClosedModel):
-    """A custom tool."""
-
-    type: Literal["custom"]
-    name: str
-    description: str = ""
-    format: TextFormat | ResponseGrammar
-
-
-ToldTool = Annotated[ToldFunction | ToldCustom, Field(discriminator="type")]
-ToolMode = Literal["none", "auto", "required"]
-
-
-class ToldText(BaseModel):
+class ToldText(ClosedModel):
     """What the text had to be."""
 
-    format: Annotated[dict[str, Any], ToldAs(TextFormat | JsonObjectFormat | SchemaFormat)]
+    format: Annotated[dict[str, Any], ToldAs(ToldFormat)]
 
 
-class ToldReasoning(BaseModel):
+class ToldReasoning(ClosedModel):
     """How much was to be thought."""
 
     effort: str | None
     summary: str | None
 
 
-class Response(BaseModel):
+class Response(ClosedModel):
     """A response. What the request left open stands here as it was taken."""
 
     id: str
@@ -120,7 +93,7 @@ class Response(BaseModel):
     error: ResponseError | None = None
     incomplete_details: IncompleteDetails | None = None
     model: str
-    output: list[Annotated[Item, ToldAs(OutputItem)]] = []
+    output: list[Annotated[Item, ToldAs(OutputItem)]] = Field(default_factory=list)
     usage: ResponseUsage | None = None
     instructions: str | None
     previous_response_id: str | None
@@ -132,9 +105,7 @@ class Response(BaseModel):
     top_p: float
     top_logprobs: int
     parallel_tool_calls: bool
-    tool_choice: Annotated[
-        str | dict[str, Any], ToldAs(ToolMode | NamedResponseTool | AllowedResponseTools)
-    ]
+    tool_choice: Annotated[str | dict[str, Any], ToldAs(ToldChoice)]
     tools: list[Annotated[dict[str, Any], ToldAs(ToldTool)]]
     text: ToldText
     reasoning: ToldReasoning

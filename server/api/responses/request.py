@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from server.api.constraint import JsonObjectFormat, Schema, TextFormat
-from server.api.fields import Count, ListOf, Refused, Whole, Wire
+from server.api.fields import INTEGRAL, Count, ListOf, Refused, Wire
 from server.api.items import InputItem, MetadataField
 from server.api.priority import Priority
 from server.api.sampling import SamplingFields
@@ -159,7 +159,7 @@ class HonouredResponseFields(PromptFields, SamplingFields):
     return_token_ids: Annotated[Any, Refused(neutral=(False,))] = None
     stream_options: ResponseStreamOptions | None = None  # type: ignore[assignment]
     max_output_tokens: Count | None = None
-    top_logprobs: Annotated[Whole, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20), INTEGRAL] | None = None
     include: ListOf[str] | None = None
     metadata: MetadataField | None = None
     store: bool | None = None

@@ -7,9 +7,8 @@ from typing import Literal
 from fastapi import APIRouter, HTTPException, Request
 from fastapi import Response as HttpResponse
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 
-from server.api.answers import STREAMED, answer_stream, answer_whole, find_service
+from server.api.answers import answer_stream, answer_whole, find_service, streamed
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
@@ -24,20 +23,21 @@ from server.api.responses.writer import Event, ResponseWriter
 from server.api.stored import Stored
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
+from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/responses", route_class=JsonRoute, tags=["responses"])
 
 
-class InputTokens(BaseModel):
+class InputTokens(ClosedModel):
     """What an input would cost."""
 
     object: Literal["response.input_tokens"] = "response.input_tokens"
     input_tokens: int
 
 
-class DeletedResponse(BaseModel):
+class DeletedResponse(ClosedModel):
     """A response that is no longer there."""
 
     id: str
@@ -45,7 +45,7 @@ class DeletedResponse(BaseModel):
     deleted: Literal[True] = True
 
 
-@router.post("", response_model=Response, responses=STREAMED)
+@router.post("", response_model=Response, responses=streamed("ResponseStream"))
 async def create_response(body: ResponseBody, request: Request, context: Served) -> HttpResponse:
     """Answers an input, and what it goes on from."""
     writing = await _begin(body, request, context)
@@ -115,7 +115,7 @@ async def count_input_tokens(
 @router.get(
     "/{response_id}",
     response_model=Response,
-    responses=STREAMED,
+    responses=streamed("ResponseStream"),
     openapi_extra={
         "parameters": [
             queried("stream", {"type": "boolean"}),

@@ -2,19 +2,21 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from server.api.fields import Whole, Wire
+from server.api.chat.calls import MessageCall, told_call
+from server.api.fields import INTEGRAL, Wire
+from server.api.told import ClosedModel
 from server.chat.served import ServedModel
 from server.chat.told import Told
-from server.chat.types import Message
+from server.chat.types import Message, Role
 from server.session.tree import Session, SessionTurn
 
-_Number = Annotated[Whole, Field(ge=1, le=2**31 - 1)]
+_Number = Annotated[int, Field(ge=1, le=2**31 - 1), INTEGRAL]
 TurnField = _Number | Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class SessionEntry(BaseModel):
+class SessionEntry(ClosedModel):
     """A session: all conversations with one model that begin with the same question.
 
     model: null where it is served no more. turns: of its longest branch; tokens: that were fed on
@@ -34,7 +36,7 @@ class SessionEntry(BaseModel):
     pinned: bool
 
 
-class SessionList(BaseModel):
+class SessionList(ClosedModel):
     """A page of sessions."""
 
     object: Literal["list"] = "list"
@@ -44,16 +46,16 @@ class SessionList(BaseModel):
     has_more: bool
 
 
-class SessionMessage(BaseModel):
+class SessionMessage(ClosedModel):
     """What was said, as a chat's message."""
 
-    role: str
+    role: Role
     content: str
-    tool_calls: list[dict[str, Any]] | None = None
+    tool_calls: list[MessageCall] | None = None
     tool_call_id: str | None = None
 
 
-class TurnEntry(BaseModel):
+class TurnEntry(ClosedModel):
     """A question and its answer; parent: the turn it goes on from.
 
     tokens, bytes and tier are of the state at its end, and null where none is kept: a fork is read
@@ -84,7 +86,7 @@ class SessionTree(SessionEntry):
     data: list[TurnEntry]
 
 
-class DeletedSession(BaseModel):
+class DeletedSession(ClosedModel):
     """A session that is no more; conversations: that had been made of it, and went with it."""
 
     id: str
@@ -94,7 +96,7 @@ class DeletedSession(BaseModel):
     conversations: int
 
 
-class Continuation(BaseModel):
+class Continuation(ClosedModel):
     """A conversation that goes on from a turn; id: its id, for `conversation` in a request.
 
     tokens: of the kept state that its next answer starts from; null where it is read again.
@@ -171,17 +173,9 @@ def own_messages(told: Told, before: int) -> list[SessionMessage]:
 
 
 def _message(message: Message) -> SessionMessage:
-    calls = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments},
-        }
-        for call in message.tool_calls
-    ]
     return SessionMessage(
         role=message.role,
         content=message.content,
-        tool_calls=calls or None,
+        tool_calls=[told_call(call) for call in message.tool_calls] or None,
         tool_call_id=message.tool_call_id,
     )

@@ -16,6 +16,7 @@ from server.api.logprobs import token_text
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
 from server.api.tokenizer.request import DetokenizeBody, TokenizeBody
+from server.api.told import ClosedModel
 from server.api.tools.chat import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.served import ServedModel
@@ -26,7 +27,7 @@ from server.errors import InvalidRequest
 router = APIRouter(route_class=JsonRoute, tags=["tokenizer"])
 
 
-class Tokenized(BaseModel):
+class Tokenized(ClosedModel):
     """Ids; max_model_len is null where there is no limit, and token_strs where unasked."""
 
     count: int
@@ -35,13 +36,13 @@ class Tokenized(BaseModel):
     token_strs: list[str] | None = None
 
 
-class Detokenized(BaseModel):
+class Detokenized(ClosedModel):
     """Text of ids."""
 
     prompt: str
 
 
-class TokenizerInfo(BaseModel):
+class TokenizerInfo(ClosedModel):
     """What Hugging Face's tokenizer_config.json calls these things.
 
     eos_token: a name for the end of a text. There is no beginning of a text, and no padding.

@@ -96,6 +96,7 @@ def test_what_is_in_the_document_is_text_and_no_markup() -> None:
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "string or null"),
         ({"enum": [None, 1, "a"]}, 'null, 1, "a"'),
         ({"$ref": "#/components/schemas/Usage"}, "Usage"),
+        ({"type": "string", "contentSchema": {"$ref": "#/a/Usage"}}, "JSON of Usage"),
         ({}, "anything"),
     ],
 )

@@ -27,9 +27,8 @@ def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
 
 
 def ask(client: OpenAI, word: str = "Hello", **fields: Any) -> Any:
-    extra = {
-        key: fields.pop(key) for key in ("previous_response_id", "conversation") & fields.keys()
-    }
+    own = {"previous_response_id", "conversation", "return_token_ids"} & fields.keys()
+    extra = {key: fields.pop(key) for key in own}
     messages: Any = [{"role": "user", "content": word}]
     arguments = {"model": "tiny", "max_tokens": 6, "seed": 1, "logit_bias": {"0": -100}, **fields}
     return client.chat.completions.create(messages=messages, extra_body=extra, **arguments)
@@ -50,6 +49,13 @@ def test_a_stored_completion_is_found(client: OpenAI, stream: bool) -> None:
     assert found.to_dict()["metadata"] == {"topic": "x"}
     (message,) = client.chat.completions.messages.list(id)
     assert (message.id, message.role, message.content) == (f"{id}-0", "user", "Hello")
+
+
+def test_a_stored_completion_has_the_ids_that_it_was_answered_with(client: OpenAI) -> None:
+    answer = ask(client, store=True, metadata={"list": "ids"}, return_token_ids=True)
+    found = client.chat.completions.retrieve(answer.id)
+    assert found.to_dict() == {**answer.to_dict(), "metadata": {"list": "ids"}}
+    assert client.chat.completions.list(metadata={"list": "ids"}).data == [found]
 
 
 def test_completions_are_listed_by_their_metadata(client: OpenAI) -> None:

@@ -1,17 +1,16 @@
 """The events of a response, checked as a machine that knows which may come next."""
 
-import json
+import asyncio
 from typing import Any
 
 import pytest
-from openai.types.responses import Response, ResponseStreamEvent
-from pydantic import TypeAdapter
+from openai.types.responses import Response
 
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta
 from server.errors import AnswerFailed
 from tests.server.api.doubles import Api, FakeTurn, Step, answer
+from tests.server.api.sent import REPLAY, RESPONSES, documented, is_official
 
-EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 CALLS: list[Step] = [
     ToolCallDelta(0, 0, "", "call_a", "f"),
     ToolCallDelta(0, 0, '{"a"'),
@@ -47,12 +46,9 @@ async def told(api: Api, **fields: Any) -> list[dict[str, Any]]:
     body = {"model": "tiny", "input": "Hi", "stream": True, **fields}
     response = await api.client.post("/v1/responses", json=body)
     assert response.status_code == 200, response.text
-    events = []
-    for part in response.text.strip().split("\n\n"):
-        name, data = part.split("\n")
-        events.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {events[-1]['type']}"
-        EVENT.validate_python(events[-1])
+    events = documented(response.text, RESPONSES)
+    for event in events:
+        is_official(event, RESPONSES)
     return events
 
 
@@ -189,3 +185,20 @@ async def test_what_fails_in_the_queue_was_never_in_progress(
         "queued",
         "failed",
     ]
+
+
+async def test_what_is_cancelled_is_told_as_incomplete(api: Api) -> None:
+    cancelled = asyncio.Event()
+    api.service.script = [TextDelta(0, "Hel"), cancelled.wait, ChoiceEnd(0, "cancelled", 1)]
+    body = {"model": "tiny", "input": "Hi", "background": True}
+    id = (await api.client.post(RESPONSES, json=body)).json()["id"]
+    following = asyncio.create_task(api.client.get(f"{RESPONSES}/{id}?stream=true"))
+    cancelling = asyncio.create_task(api.client.post(f"{RESPONSES}/{id}/cancel"))
+    await api.service.turns[0].cancelled.wait()
+    cancelled.set()
+    events = documented((await following).text, REPLAY, "get")
+    for event in events:
+        is_official(event, RESPONSES)
+    assert events[-1]["type"] == "response.incomplete"
+    assert events[-1]["response"] == (await cancelling).json()
+    assert events[-1]["response"]["status"] == "cancelled"

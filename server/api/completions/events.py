@@ -1,0 +1,33 @@
+"""The chunks of a raw completion's stream, as the OpenAPI document has them.
+
+CompletionWriter writes them without these types, which cost time; tests hold it to them.
+"""
+
+from typing import Annotated, Literal
+
+from server.api.chat.answer import Usage
+from server.api.chat.events import DONE, UnnamedEvent
+from server.api.completions.answer import TextChoice, TextChoiceWithIds
+from server.api.errors import ErrorBody
+from server.api.told import LEFT_OUT, ClosedModel, JsonOf
+
+
+class TextChunk(ClosedModel):
+    """A piece of a raw completion.
+
+    usage: where it was asked for, null but in the last chunk, which has no choices.
+    """
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    choices: list[TextChoiceWithIds | TextChoice]
+    system_fingerprint: str
+    usage: Annotated[Usage | None, LEFT_OUT] = None
+
+
+class TextStream(UnnamedEvent):
+    """An event of a raw completion's stream; an error is the last one, as else is `[DONE]`."""
+
+    data: DONE | Annotated[str, JsonOf(TextChunk | ErrorBody)]

@@ -1,0 +1,50 @@
+"""Types of what goes out: closed objects, and JSON that is documented and not looked at again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+
+class ClosedModel(BaseModel):
+    """An object that has all of these keys and no others."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
+
+
+# Of a key that is left out where it has nothing to say.
+LEFT_OUT = Field(exclude_if=_is_none)
+
+
+@dataclass(frozen=True, slots=True)
+class ToldAs:
+    """Marks JSON that is kept as it goes out: documented as a type, and not looked at again."""
+
+    type: Any
+
+    def __get_pydantic_json_schema__(
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(TypeAdapter(self.type).core_schema)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonOf:
+    """Marks a string that is JSON of a type."""
+
+    type: Any
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        content = handler(TypeAdapter(self.type).core_schema)
+        return handler(schema) | {
+            "contentMediaType": "application/json",
+            "contentSchema": content,
+        }
