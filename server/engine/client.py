@@ -163,11 +163,12 @@ class EngineClient:
     def _run(self) -> None:
         """The engine thread."""
         log.debug("engine thread started")
-        assert self._handover is not None
+        handover, self._handover = self._handover, None  # the circle would keep the engine
+        assert handover is not None
         while self._take_commands(block=self._engine.idle):
-            self._handover.post(self._step())
+            handover.post(self._step())
         events = [*self._engine.abandon("the server is stopping"), *self._refuse_queued()]
-        self._handover.post(Report(perf_counter(), events))
+        handover.post(Report(perf_counter(), events))
 
     def _step(self) -> Report:
         start = perf_counter()

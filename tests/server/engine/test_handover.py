@@ -69,7 +69,7 @@ async def test_the_first_token_is_handed_over_at_once(slow: None) -> None:
 async def test_tokens_of_a_fast_model_are_handed_over_together(slow: None) -> None:
     listener = Listener()
     hand = await begun(listener)
-    sent = [report(*tokens()) for _ in range(5)]
+    sent = [report(*tokens(2)) for _ in range(5)]
     for one in sent:
         hand.post(one)
     await turns()
@@ -78,10 +78,19 @@ async def test_tokens_of_a_fast_model_are_handed_over_together(slow: None) -> No
     assert listener.times == [sent]
 
 
+async def test_tokens_of_a_single_stream_do_not_wait(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    for _ in range(3):
+        hand.post(report(*tokens()))
+        await turns()
+    assert len(listener.times) == 3
+
+
 async def test_an_end_takes_along_the_tokens_before_it(slow: None) -> None:
     listener = Listener()
     hand = await begun(listener)
-    sent = [report(*tokens()), report(Failed("a", ""))]
+    sent = [report(*tokens(2)), report(Failed("a", ""))]
     for one in sent:
         hand.post(one)
     await turns()
@@ -93,7 +102,7 @@ async def test_tokens_of_a_slow_model_do_not_wait() -> None:
     hand = await begun(listener)
     for _ in range(3):
         time.sleep(1.5 * handover._PAUSE_S)
-        hand.post(report(*tokens()))
+        hand.post(report(*tokens(2)))
         await turns()
     assert len(listener.times) == 3
 
@@ -104,7 +113,7 @@ async def test_many_streams_wait_longer_than_one_but_not_for_long(
     waits: list[float] = []
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "call_soon_threadsafe", lambda _, wait, *rest: waits.append(wait))
-    for streams in (1, 8, 10_000):
+    for streams in (2, 9, 10_000):
         hand = Handover(loop, Listener())
         hand._last = perf_counter()
         hand.post(Report(hand._last, tokens(streams)))
