@@ -1,1 +1,1 @@
-"""Comparisons with other programs; run by hand, since they have to be built first."""
+"""Comparisons that are run by hand, of this server with its parts and with other programs."""
