@@ -26,8 +26,9 @@ T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 
 PING_S = 15.0  # proxies commonly cut a connection that is silent for 30 or 60 seconds
-_unbroken: set[asyncio.Task[Any]] = set()  # the event loop would let go of them
 SHUTDOWN_S = 8.0  # longer than answers get to end by themselves, shorter than uvicorn waits
+
+_unbroken: set[asyncio.Task[Any]] = set()  # held here, as the event loop holds no task
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

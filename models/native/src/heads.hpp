@@ -12,6 +12,7 @@
 #pragma once
 
 #include "products.hpp"
+#include "scan.hpp"
 #include "token_shift.hpp"
 
 namespace {

@@ -5,7 +5,7 @@
 // Source: "Eagle and Finch" (arXiv 2404.05892). w is constant in 5 and depends on the token in 6.
 #pragma once
 
-#include "worker.hpp"
+#include "scan.hpp"
 
 namespace {
 
@@ -60,15 +60,10 @@ inline void scan56(float* state, int64_t n, Inputs56 in, int64_t tokens, float* 
         scan56_columns<1>(state + i, n, in, tokens, y + i, between);
 }
 
-// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16. A single token leaves
-// memory idle.
+// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
 inline void scan56(float* state, int64_t n, const Inputs56& in, int64_t tokens, float* y,
                    Ahead& ahead) {
-    int lines = tokens == 1 ? ahead.at_each(n * n / (COLUMNS * LANES)) : 0;
-    if (lines)
-        scan56(state, n, in, tokens, y, [&] { ahead.coming.ask(lines); });
-    else
-        scan56(state, n, in, tokens, y, [] {});
+    scan_beside(ahead, n, tokens, [&](auto between) { scan56(state, n, in, tokens, y, between); });
     add_bonus(n, in, tokens, y);
 }
 

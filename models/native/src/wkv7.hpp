@@ -7,7 +7,7 @@
 // Source: RWKV-7 "Goose" (arXiv 2503.14456).
 #pragma once
 
-#include "worker.hpp"
+#include "scan.hpp"
 
 namespace {
 
@@ -60,15 +60,10 @@ inline void scan7(float* state, int64_t n, Inputs7 in, int64_t tokens, float* y,
     }
 }
 
-// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16. A single token leaves
-// memory idle.
+// state [n][n] is updated; y [tokens][n] is written. n is a multiple of 16.
 inline void scan7(float* state, int64_t n, const Inputs7& in, int64_t tokens, float* y,
                   Ahead& ahead) {
-    int lines = tokens == 1 ? ahead.at_each(n * n / (COLUMNS * LANES)) : 0;
-    if (lines)
-        scan7(state, n, in, tokens, y, [&] { ahead.coming.ask(lines); });
-    else
-        scan7(state, n, in, tokens, y, [] {});
+    scan_beside(ahead, n, tokens, [&](auto between) { scan7(state, n, in, tokens, y, between); });
 }
 
 // A square matrix of n·n, turned.

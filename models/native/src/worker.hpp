@@ -4,7 +4,6 @@
 
 #include "model.hpp"
 #include "pool.hpp"
-#include "simd.hpp"
 
 namespace {
 
@@ -17,8 +16,6 @@ using rwkv::Pass;
 using rwkv::Segment;
 using rwkv::Team;
 using rwkv::Workspace;
-
-constexpr int COLUMNS = LANES == 8 ? 2 : 4;  // vectors of a state's row that are scanned at once
 
 struct Range {
     int64_t first, last;
@@ -54,15 +51,6 @@ struct Worker {
 
 private:
     mutable int works_ = 0;
-};
-
-// What is asked for beside other work: so many lines with each piece of it.
-struct Ahead {
-    Coming coming;
-    int64_t lines = 0;
-
-    // For pieces that are done in so many steps, at each of them.
-    int at_each(int64_t steps) const { return int((lines + steps - 1) / steps); }
 };
 
 // 0 to `count` in parts: those of a thread's own share, one behind the other, then what is left of the
