@@ -26,6 +26,10 @@ from models.native.packed import Blob, PackedFile
 _NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # as the library has them
 
 _SPARE = {
+    ("amx", torch.bfloat16): 7,
+    ("amx", torch.int8): 3,
+    ("amx", torch.qint8): 3,
+    ("amx", torch.quint4x2): 3,
     ("avx512", torch.bfloat16): 7,
     ("avx512", torch.int8): 3,
     ("avx512", torch.qint8): 3,
