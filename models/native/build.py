@@ -49,13 +49,7 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = (), machine: str = "")
     """
     compiler = find_compiler()
     machine = (machine or platform.machine()).lower()
-    sources: dict[str, list[str]] = {name: [] for name in _COMMON}
-    # Packed weights and chosen tokens are the same on every processor.
-    sources |= {name: ["-ffp-contract=off"] for name in _EXACT}
-    sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
-    if "isa_avx512" in sources and _has_tiles(compiler):
-        sources |= {"isa_amx": [*_AVX512, *_AMX]}
-        sources["library"] = [*sources["library"], "-DRWKV_AMX"]
+    sources = sources_for(compiler, machine)
     target = folder / LIBRARY
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         made = Path(temporary)
@@ -72,6 +66,17 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = (), machine: str = "")
         _run([*compiler, "-shared", "-pthread", *extra, *units, "-o", str(linked)])
         linked.replace(target)  # at once, so that who loads it sees the old one or the new one
     return target
+
+
+def sources_for(compiler: list[str], machine: str) -> dict[str, list[str]]:
+    """What is compiled for a machine as platform names it, and with which flags of its own."""
+    sources: dict[str, list[str]] = {name: [] for name in _COMMON}
+    # Packed weights and chosen tokens are the same on every processor.
+    sources |= {name: ["-ffp-contract=off"] for name in _EXACT}
+    sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
+    if "isa_avx512" in sources and _has_tiles(compiler):
+        sources |= {"isa_amx": [*_AVX512, *_AMX], "library": ["-DRWKV_AMX"]}
+    return sources
 
 
 def find_compiler() -> list[str]:
