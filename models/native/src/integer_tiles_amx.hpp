@@ -145,7 +145,7 @@ inline void multiply_integers(const Matrix& m, const Activations& x, int64_t fir
                 spread<W>(m.block(block + b) + m.bytes(k), inputs, near[b]);
                 panels[b] = {near[b], m.block_scales(block + b, k / W::SCALED), k};
             }
-            Coming next(m.block(block) + m.bytes(k + inputs), m.bytes(inputs));
+            Coming next(m.block(block) + m.bytes(k + 2 * inputs), m.bytes(inputs));
             auto multiply = inputs == PANEL ? multiply_panels<W, PLANES, PANEL / W::SCALED>
                                             : multiply_panels<W, PLANES, 1>;
             multiply(panels, blocks, x, start, stop, totals, next);
