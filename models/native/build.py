@@ -26,15 +26,13 @@ _FLAGS = [
 _COMMON = ("library", "generations", "pool", "tensors", "trie", "isa_portable")
 # The same bits everywhere: no product may be fused with a sum.
 _EXACT = ("draw", "pack", "sample", "score", "vocabulary")
-_AVX512 = ["f", "bw", "dq", "vl", "vnni", "bf16"]
+_AVX512 = [
+    *(f"-mavx512{part}" for part in ("f", "bw", "dq", "vl", "vnni", "bf16")),
+    *("-mavx2", "-mfma", "-mprefer-vector-width=512"),
+]
+_AMX = [f"-mamx-{part}" for part in ("tile", "int8", "bf16")]
 _BY_MACHINE = {
-    "x86_64": {
-        "isa_avx2": ["-mavx2", "-mfma"],
-        "isa_avx512": [
-            *(f"-mavx512{part}" for part in _AVX512),
-            *("-mavx2", "-mfma", "-mprefer-vector-width=512"),
-        ],
-    },
+    "x86_64": {"isa_avx2": ["-mavx2", "-mfma"], "isa_avx512": _AVX512},
     "aarch64": {"isa_neon": ["-march=armv8.2-a+dotprod"]},
 }
 _ALIASES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -51,10 +49,7 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = (), machine: str = "")
     """
     compiler = find_compiler()
     machine = (machine or platform.machine()).lower()
-    sources: dict[str, list[str]] = {name: [] for name in _COMMON}
-    # Packed weights and chosen tokens are the same on every processor.
-    sources |= {name: ["-ffp-contract=off"] for name in _EXACT}
-    sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
+    sources = sources_for(compiler, machine)
     target = folder / LIBRARY
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         made = Path(temporary)
@@ -73,6 +68,17 @@ def build(folder: Path = FOLDER, extra: tuple[str, ...] = (), machine: str = "")
     return target
 
 
+def sources_for(compiler: list[str], machine: str) -> dict[str, list[str]]:
+    """What is compiled for a machine as platform names it, and with which flags of its own."""
+    sources: dict[str, list[str]] = {name: [] for name in _COMMON}
+    # Packed weights and chosen tokens are the same on every processor.
+    sources |= {name: ["-ffp-contract=off"] for name in _EXACT}
+    sources |= _BY_MACHINE.get(_ALIASES.get(machine, machine), {})
+    if "isa_avx512" in sources and _has_tiles(compiler):
+        sources |= {"isa_amx": [*_AVX512, *_AMX], "library": ["-DRWKV_AMX"]}
+    return sources
+
+
 def find_compiler() -> list[str]:
     """The command of CXX, else the first of the usual names that is there."""
     named = shlex.split(os.environ.get("CXX", ""))
@@ -84,6 +90,14 @@ def find_compiler() -> list[str]:
         if named
         else "no C++ compiler was found: install g++ or clang++, or name one in CXX"
     )
+
+
+def _has_tiles(compiler: list[str]) -> bool:
+    """Whether the compiler knows AMX, and the system, Linux, has a way to ask for it."""
+    if sys.platform != "linux":
+        return False
+    command = [*compiler, *_AMX, "-E", "-x", "c++", os.devnull]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _run(command: list[str]) -> None:

@@ -6,7 +6,9 @@ from models.backends import BackendError
 from models.native.library import library
 
 ISA_VARIABLE = "RWKV_SERVER_ISA"
-_ISAS = ("portable", "avx2", "avx512", "neon")
+_ISAS = ("portable", "avx2", "avx512", "amx", "neon")
+# Those that multiply bf16 by bf16; elsewhere activations for bf16 weights are float32.
+OF_BF16 = ("avx512", "amx")
 
 
 def instruction_sets() -> tuple[str, ...]:

@@ -26,6 +26,10 @@ from models.native.packed import Blob, PackedFile
 _NUMBERS = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}  # as the library has them
 
 _SPARE = {
+    ("amx", torch.bfloat16): 15,
+    ("amx", torch.int8): 7,
+    ("amx", torch.qint8): 15,
+    ("amx", torch.quint4x2): 7,
     ("avx512", torch.bfloat16): 7,
     ("avx512", torch.int8): 3,
     ("avx512", torch.qint8): 3,
@@ -34,7 +38,7 @@ _SPARE = {
     ("avx2", torch.int8): 2,
     ("avx2", torch.qint8): 2,
     ("avx2", torch.quint4x2): 2,
-}  # see docs/decisions/0036 and 0041
+}  # see docs/decisions/0036, 0041 and 0053
 
 
 class NativeModel:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.base import ModelSpec
-from models.native.isa import chosen_isa
+from models.native.isa import OF_BF16, chosen_isa
 
 _PASS = 256  # tokens of a pass, in whose rows the library computes
 _ROWS, _INPUTS = 32, 64  # that matrices are padded to
@@ -30,7 +30,7 @@ def estimate(spec: ModelSpec, shapes: Mapping[str, Tensor], dtype: torch.dtype) 
     weights = sum(_packed(name, tensor, spec, dtype) for name, tensor in shapes.items())
     # Activations as matrices take them, in up to seven mixtures. For bf16 weights they are float32
     # where there are no instructions for products of bf16.
-    activation = _ACTIVATION.get(dtype, 2 if chosen_isa() == "avx512" else 4)
+    activation = _ACTIVATION.get(dtype, 2 if chosen_isa() in OF_BF16 else 4)
     numbers = 4 * 7 * spec.width + activation * (9 * spec.width + spec.ffn_width)
     return int(weights + _PASS * numbers + _REST)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from models.native.isa import chosen_isa
+from models.native.isa import OF_BF16, chosen_isa
 from tests.server.tiny import checkpoint, served
 
 pytestmark = pytest.mark.usefixtures("native_library")
@@ -44,4 +44,4 @@ def test_answers_are_the_same_with_drafts_and_without(path: Path, dtype: str) ->
     (drafted, fewer), (plain, steps) = (answers(path, dtype, it) for it in ("auto", "off"))
     assert drafted == plain
     assert steps > 250
-    assert fewer < (0.8 * steps if chosen_isa() == "avx512" else steps + 1)
+    assert fewer < (0.8 * steps if chosen_isa() in OF_BF16 else steps + 1)

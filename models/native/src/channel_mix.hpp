@@ -7,17 +7,19 @@
 namespace {
 
 constexpr int64_t PER_GROUP = GROUP / BLOCK;
+constexpr int64_t AT_ONCE = 4 * CHUNK;  // tokens
+static_assert(AT_ONCE * GROUP <= 10 * CHUNK * 2 * BLOCK, "fits a thread's scratch");
 
 // relu(key·x)² of a GROUP of channels.
 inline void expand_group(const Worker& w, const Matrix& key, const Activations& x, int64_t g) {
-    float* values = w.scratch();  // [CHUNK][GROUP]
+    float* values = w.scratch();  // [AT_ONCE][GROUP]
     int64_t first = g * PER_GROUP, last = first + PER_GROUP;
     if (last > key.blocks) {
         last = key.blocks;
-        memset(values, 0, CHUNK * GROUP * sizeof(float));
+        memset(values, 0, AT_ONCE * GROUP * sizeof(float));
     }
-    for (int64_t start = 0; start < w.pass.count; start += CHUNK) {
-        int64_t stop = start + CHUNK < w.pass.count ? start + CHUNK : w.pass.count;
+    for (int64_t start = 0; start < w.pass.count; start += AT_ONCE) {
+        int64_t stop = start + AT_ONCE < w.pass.count ? start + AT_ONCE : w.pass.count;
         multiply(key, x, first, last, start, stop, [&](int64_t t, int64_t row, const float* y) {
             float* to = values + (t - start) * GROUP + row - g * GROUP;
             for (int i = 0; i < BLOCK; i += LANES) {

@@ -13,6 +13,11 @@
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
+#if defined(RWKV_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #define API extern "C" __attribute__((visibility("default")))
 
@@ -29,6 +34,17 @@ bool has_dot_products() {
 }
 #endif
 
+#if defined(RWKV_AMX)
+// The system has to be asked before the first tile; it refuses where a signal's stack is too small.
+bool may_use_tiles() {
+    constexpr int REQUEST = 0x1023, TILES = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    constexpr unsigned NEEDED = 1u << 22 | 1u << 24 | 1u << 25;  // AMX-BF16, -TILE and -INT8
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & NEEDED) == NEEDED &&
+           syscall(SYS_arch_prctl, REQUEST, TILES) == 0;
+}
+#endif
+
 // The best first.
 std::vector<const Kernels*> available() {
     std::vector<const Kernels*> found;
@@ -37,6 +53,10 @@ std::vector<const Kernels*> available() {
     bool wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                 __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+#if defined(RWKV_AMX)
+    static const bool tiles = wide && may_use_tiles();
+    if (tiles) found.push_back(amx_kernels());
+#endif
     if (wide) found.push_back(avx512_kernels());
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         found.push_back(avx2_kernels());

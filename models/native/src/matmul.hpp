@@ -3,7 +3,11 @@
 
 #include <utility>
 
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__)
+#include "tiles_amx.hpp"
+#else
 #include "tiles.hpp"
+#endif
 
 namespace {
 
@@ -56,6 +60,9 @@ inline Tile tile_for(const Matrix& m, const Activations& x, int blocks, int toke
 template <class Put>
 inline void multiply(const Matrix& m, const Activations& x, int64_t first, int64_t last,
                      int64_t start, int64_t stop, Put put) {
+#if defined(__AMX_INT8__)
+    if (multiply_in_tiles(m, x, first, last, start, stop, put)) return;
+#endif
     Reach most(m, x);
     // Where the first tile is the last one, weights come straight from memory, a little ahead;
     // otherwise the last one has the time to ask for all that the next blocks' first one needs.

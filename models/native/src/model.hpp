@@ -17,6 +17,7 @@ constexpr int FEW = 32;     // inputs that share a scale in int4
 constexpr int PAIRS = 32;   // the depth of a bf16 matrix is padded to a multiple of this
 constexpr int CHUNK = 32;   // tokens whose per-head intermediates are kept at once
 constexpr int PASS = 256;   // most tokens of one pass
+constexpr int BEYOND = 16;  // tokens that may be read, not used, behind those of a pass
 
 // What differs between the generations; 5.0, 5.1 and 5.2 differ in what tensors they have.
 enum class Family { RWKV4, RWKV5, RWKV6, RWKV7 };
@@ -158,6 +159,7 @@ struct Kernels {
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels();
 const Kernels* neon_kernels();
 
 // Heads of N channels that fill whole GROUPs together.

@@ -79,25 +79,38 @@ inline Vec absolute(Vec x) { return bits<Vec>(bits<Uint>(x) & 0x7fffffffu); }
 inline Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 inline Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
 
-inline float sum(Vec x) {
-    float v[LANES];
-    store(v, x);
-    for (int n = LANES / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; ++i) v[i] += v[i + n];
-    return v[0];
+// Both halves are folded, and again: in registers, as a loop over the elements goes through memory.
+#if RWKV_LANES == 16
+inline float sum(Vec x) { return _mm512_reduce_add_ps(__m512(x)); }
+inline int32_t sum(Int x) { return _mm512_reduce_add_epi32(__m512i(x)); }
+inline float largest(Vec x) { return _mm512_reduce_max_ps(__m512(x)); }
+#else
+typedef float Four __attribute__((vector_size(16)));
+typedef int32_t FourInt __attribute__((vector_size(16)));
+inline float sum_four(Four x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+inline int32_t sum_four(FourInt x) { return (x[0] + x[2]) + (x[1] + x[3]); }
+inline float largest_four(Four x) {
+    float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
 }
+#if RWKV_LANES == 8
+inline Four low(Vec x) { return Four(_mm256_castps256_ps128(__m256(x))); }
+inline Four high(Vec x) { return Four(_mm256_extractf128_ps(__m256(x), 1)); }
+inline float sum(Vec x) { return sum_four(low(x) + high(x)); }
 inline int32_t sum(Int x) {
-    int32_t total = 0;
-    for (int i = 0; i < LANES; ++i) total += x[i];
-    return total;
+    return sum_four(FourInt(_mm256_castsi256_si128(__m256i(x))) +
+                    FourInt(_mm256_extracti128_si256(__m256i(x), 1)));
 }
 inline float largest(Vec x) {
-    float v[LANES];
-    store(v, x);
-    for (int n = LANES / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; ++i) v[i] = v[i] > v[i + n] ? v[i] : v[i + n];
-    return v[0];
+    Four a = low(x), b = high(x);
+    return largest_four(a > b ? a : b);
 }
+#else
+inline float sum(Vec x) { return sum_four(x); }
+inline int32_t sum(Int x) { return sum_four(x); }
+inline float largest(Vec x) { return largest_four(x); }
+#endif
+#endif
 
 // To the nearest integer, ties to even, for |x| below 2^22.
 inline Vec rounded(Vec x) {
@@ -126,8 +139,10 @@ inline Vec hyperbolic(Vec x) { return 1.0f - 2.0f / (1.0f + exponential(x + x));
 
 inline float from_bf16(uint16_t x) { return bits<float>(uint32_t(x) << 16); }
 inline Vec load_bf16(const uint16_t* from) {
-#if RWKV_LANES == 8
     // Which the compilers' own notation makes four instructions of.
+#if RWKV_LANES == 16
+    return bits<Vec>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_as<__m256i>(from)), 16));
+#elif RWKV_LANES == 8
     return bits<Vec>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_as<__m128i>(from)), 16));
 #else
     return bits<Vec>(__builtin_convertvector(load_as<Halves>(from), Uint) << 16);

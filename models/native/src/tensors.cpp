@@ -253,12 +253,13 @@ Activations Builder::room(int64_t depth, bool half, bool whole) {
     Activations a;
     a.depth = round_up(depth, GROUP);
     a.groups = a.depth / GROUP;
-    if (half) a.half = room_.array<char>(PASS * a.depth * model_.kernels->half_size);
+    constexpr int64_t TOKENS = PASS + BEYOND;
+    if (half) a.half = room_.array<char>(TOKENS * a.depth * model_.kernels->half_size);
     if (whole) {
-        if (model_.format == Format::INT8) a.fine = room_.array<int16_t>(PASS * a.depth);
-        else a.coarse = room_.array<int8_t>(PASS * a.depth);
-        a.scales = room_.array<float>(PASS * a.groups);
-        a.offsets = room_.array<int32_t>(2 * PASS * a.groups);
+        if (model_.format == Format::INT8) a.fine = room_.array<int16_t>(TOKENS * a.depth);
+        else a.coarse = room_.array<int8_t>(TOKENS * a.depth);
+        a.scales = room_.array<float>(TOKENS * a.groups);
+        a.offsets = room_.array<int32_t>(2 * TOKENS * a.groups);
     }
     return a;
 }

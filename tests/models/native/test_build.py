@@ -39,6 +39,16 @@ def test_a_compiler_that_is_not_there_is_named(
         build.build()
 
 
+def test_a_compiler_that_does_not_know_amx_leaves_it_out(tmp_path: Path) -> None:
+    compiler = tmp_path / "old-c++"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *amx*) exit 1;; esac\n')
+    compiler.chmod(0o755)
+    sources = build.sources_for([str(compiler)], "x86_64")
+    assert "isa_avx512" in sources
+    assert "isa_amx" not in sources
+    assert "-DRWKV_AMX" not in sources["library"]
+
+
 def test_a_failure_leaves_the_library_that_was_there(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "library.cpp").write_text("error here")

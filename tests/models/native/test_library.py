@@ -121,7 +121,7 @@ def test_an_unknown_instruction_set_is_refused_with_the_known_ones(
     monkeypatch.setenv(isas.ISA_VARIABLE, "avx9")
     with pytest.raises(BackendError) as caught:
         load(tmp_path, "7", "bf16")
-    assert str(caught.value) == ("RWKV_SERVER_ISA is 'avx9': use portable, avx2, avx512, neon")
+    assert str(caught.value) == ("RWKV_SERVER_ISA is 'avx9': use portable, avx2, avx512, amx, neon")
 
 
 def test_an_instruction_set_of_another_processor_is_refused(

@@ -52,7 +52,11 @@ def test_the_dtype_is_the_number_format_of_the_weights() -> None:
     assert (native("7", dtype=torch.int8).dtype, native("7").dtype) == (torch.int8, torch.bfloat16)
 
 
-SPARE = {"avx512": (7, 3, 3, 3), "avx2": (2, 2, 2, 2)}  # in the order of DTYPES
+SPARE = {  # in the order of DTYPES
+    "amx": (15, 7, 15, 7),
+    "avx512": (7, 3, 3, 3),
+    "avx2": (2, 2, 2, 2),
+}
 
 
 @pytest.mark.parametrize("isa", instruction_sets())

@@ -10,6 +10,7 @@ from torch import Tensor
 from models.base import Model, State
 from models.detect import detect
 from models.layers import Network
+from models.native.isa import OF_BF16
 from models.native.model import NativeModel
 from models.native.packed import Blob
 from models.rwkv4 import Rwkv4
@@ -60,7 +61,7 @@ def twin(
         blobs = model.packed(tensors)
         tensors = {n: unpacked(blobs[n], n, t, dtype) for n, t in tensors.items() if n in blobs}
     prepared = {name: network.prepared(name, tensors) for name in tensors}
-    half = 0 if isa == "avx512" else None
+    half = 0 if isa in OF_BF16 else None
     for name, tensor in prepared.items():
         if is_matrix(name, tensor):
             prepared[name] = Rounding.of(tensor, LEVELS.get(dtype, half))
