@@ -11,7 +11,7 @@ from server.api.chat.answer import Usage, WireReason
 from server.api.chat.calls import CustomCall, FunctionCall
 from server.api.errors import ErrorBody
 from server.api.logprobs import ChatLogprobs
-from server.api.told import LEFT_OUT, ClosedModel, JsonOf
+from server.api.outgoing import LEFT_OUT, ClosedModel, JsonOf
 
 DONE = Literal["[DONE]"]
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from server.api.chat.answer import REASONS, Usage, WireReason, fingerprint, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
+from server.api.outgoing import ClosedModel
 from server.api.streams import TextFrames, frame
-from server.api.told import ClosedModel
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken

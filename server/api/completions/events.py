@@ -9,7 +9,7 @@ from server.api.chat.answer import Usage
 from server.api.chat.events import DONE, UnnamedEvent
 from server.api.completions.answer import TextChoice, TextChoiceWithIds
 from server.api.errors import ErrorBody
-from server.api.told import LEFT_OUT, ClosedModel, JsonOf
+from server.api.outgoing import LEFT_OUT, ClosedModel, JsonOf
 
 
 class TextChunk(ClosedModel):

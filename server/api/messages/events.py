@@ -14,7 +14,7 @@ from server.api.messages.answer import (
     StopReason,
     ToldBlock,
 )
-from server.api.told import ClosedModel, JsonOf
+from server.api.outgoing import ClosedModel, JsonOf
 
 
 class MessageStart(ClosedModel):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.logprobs import ContentToken
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
