@@ -45,7 +45,7 @@ class ToldThinkingBlock(ClosedModel):
 
     type: Literal["thinking"]
     thinking: str
-    signature: Literal["", "unsigned"]
+    signature: Literal["unsigned"]
 
 
 class ToldToolUse(ClosedModel):
@@ -85,4 +85,4 @@ class AnthropicErrorBody(ClosedModel):
 
     type: Literal["error"]
     error: AnthropicErrorDetail
-    request_id: str | None
+    request_id: str
