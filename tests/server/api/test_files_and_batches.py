@@ -34,18 +34,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, App
         yield both
 
 
-@pytest.fixture
-def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="key", max_retries=0) as client:
-        yield client
-
-
-@pytest.fixture
-def other(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="other", max_retries=0) as client:
-        yield client
-
-
 def request(name: str, body: dict[str, Any], url: str = CHAT) -> dict[str, Any]:
     return {"custom_id": name, "method": "POST", "url": url, "body": {"model": "tiny", **body}}
 
@@ -104,20 +92,20 @@ def test_files_come_in_pages(client: OpenAI) -> None:
         assert refused.value.param == param
 
 
-def test_nobody_sees_what_another_key_uploaded(client: OpenAI, other: OpenAI) -> None:
+def test_nobody_sees_what_another_key_uploaded(client: OpenAI, stranger: OpenAI) -> None:
     file = upload(client, request("a", hello()))
-    for ask in (other.files.retrieve, other.files.delete, other.files.content):
+    for ask in (stranger.files.retrieve, stranger.files.delete, stranger.files.content):
         with pytest.raises(NotFoundError):
             ask(file.id)
-    assert file.id not in [item.id for item in other.files.list()]
+    assert file.id not in [item.id for item in stranger.files.list()]
     with pytest.raises(BadRequestError):
-        other.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
+        stranger.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h")
     batch = ended(client, run(client, request("a", hello())))
     for name in ("retrieve", "cancel"):
         with pytest.raises(NotFoundError):
-            getattr(other.batches, name)(batch.id)
+            getattr(stranger.batches, name)(batch.id)
     with pytest.raises(NotFoundError):
-        other.files.content(batch.output_file_id)
+        stranger.files.content(batch.output_file_id)
 
 
 def test_a_file_may_be_larger_than_other_bodies_but_not_than_its_own_limit(client: OpenAI) -> None:
@@ -372,9 +360,9 @@ def test_a_batch_with_a_mistake_is_refused(
     assert refused.value.param == param
 
 
-def test_a_batch_makes_nobody_wait_and_can_be_cancelled(client: OpenAI, app_of: App) -> None:
+def test_a_batch_makes_nobody_wait_and_can_be_cancelled(client: OpenAI, app: App) -> None:
     batch = run(client, *(request(f"r{number}", hello(**ENDLESS)) for number in range(6)))
-    assert eventually(lambda: app_of.catalogue.in_flight == 2)
+    assert eventually(lambda: app.catalogue.in_flight == 2)
     answers: list[Any] = []
 
     def ask() -> None:
@@ -389,9 +377,4 @@ def test_a_batch_makes_nobody_wait_and_can_be_cancelled(client: OpenAI, app_of: 
     assert client.batches.cancel(batch.id).status == "cancelling"
     batch = ended(client, batch)
     assert (batch.status, batch.request_counts.failed) == ("cancelled", 6)
-    assert eventually(lambda: app_of.catalogue.in_flight == 0)
-
-
-@pytest.fixture
-def app_of(serving: tuple[str, App]) -> App:
-    return serving[1]
+    assert eventually(lambda: app.catalogue.in_flight == 0)
