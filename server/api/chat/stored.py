@@ -49,7 +49,7 @@ class StoredMessage(ClosedModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | None
     content_parts: list[StoredPart] | None
-    refusal: None = None
+    refusal: str | None = None
     name: Annotated[str | None, LEFT_OUT] = None
     tool_calls: Annotated[list[MessageCall] | None, LEFT_OUT] = None
     tool_call_id: Annotated[str | None, LEFT_OUT] = None

@@ -309,6 +309,7 @@ def test_the_time_limit_of_a_request_is_none_of_a_batch(
     ("endpoint", "body", "kind"),
     [
         ("/v1/completions", {"prompt": "Hi", "max_tokens": 2}, "text_completion"),
+        ("/v1/responses", {"input": "Hi", "max_output_tokens": 2}, "response"),
         ("/v1/embeddings", {"input": ["Hi", "Ho"]}, "list"),
     ],
 )
@@ -317,6 +318,36 @@ def test_other_endpoints_have_batches_too(
 ) -> None:
     batch = ended(client, run(client, request("a", body, endpoint), endpoint=endpoint))
     assert entries(client, batch.output_file_id)["a"]["response"]["body"]["object"] == kind
+
+
+def test_responses_of_a_batch_are_stored_and_counted(client: OpenAI, stranger: OpenAI) -> None:
+    given = request("a", {"input": "Hi", "max_output_tokens": 2}, "/v1/responses")
+    batch = ended(client, run(client, given, endpoint="/v1/responses"))
+    answer = entries(client, batch.output_file_id)["a"]["response"]["body"]
+    found = client.responses.retrieve(answer["id"])
+    assert found.to_dict() == answer
+    assert found.usage is not None
+    assert (
+        batch.usage.to_dict().items()
+        >= {
+            "input_tokens": found.usage.input_tokens,
+            "output_tokens": 2,
+            "total_tokens": found.usage.total_tokens,
+        }.items()
+    )
+    with pytest.raises(NotFoundError):
+        stranger.responses.retrieve(answer["id"])
+
+
+@pytest.mark.parametrize("field", ["stream", "background"])
+def test_a_request_of_a_batch_is_neither_streamed_nor_in_the_background(
+    client: OpenAI, field: str
+) -> None:
+    given = request("a", {"input": "Hi", field: True}, "/v1/responses")
+    batch = ended(client, run(client, given, endpoint="/v1/responses"))
+    assert batch.status == "failed"
+    (error,) = batch.errors.data
+    assert (error.code, error.param) == ("invalid_value", f"body.{field}")
 
 
 def test_mistakes_of_single_requests_are_in_the_error_file(client: OpenAI) -> None:
