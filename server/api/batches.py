@@ -7,9 +7,9 @@ from pydantic import Field
 
 from server.api.context import Served
 from server.api.fields import INTEGRAL, AtMost, Wire
+from server.api.outgoing import ClosedModel
 from server.api.pages import page, paged
 from server.api.strict_json import JsonRoute
-from server.api.told import ClosedModel
 from server.batches import ENDPOINTS, Batch
 from server.errors import InvalidRequest
 

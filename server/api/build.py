@@ -70,7 +70,9 @@ def build_api(
         middleware=_middleware(settings, context, max_file_bytes),
         exception_handlers=HANDLERS,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
-        # The usual pages load their scripts from elsewhere; `reference` is a page that does not.
+        # `reference` has both the document, which FastAPI would make on the event loop, and a page
+        # that loads no scripts from elsewhere.
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

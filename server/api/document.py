@@ -1,22 +1,57 @@
-"""The OpenAPI document: FastAPI's, and the events of streams, which it has no place for."""
+"""The OpenAPI document: FastAPI's, and the events of streams, which it has no place for.
 
+It takes about half a second to make, which no stream may wait for: it is made on a thread.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from server.api.answers import SCHEMAS
+from server.api.reference import page
+
+
+class Once:
+    """A text that is made on a thread when it is first wanted, and kept."""
+
+    def __init__(self, make: Callable[[], str]) -> None:
+        self._make = make
+        self._made: asyncio.Task[str] | None = None
+
+    async def text(self) -> str:
+        """Raises what making it does; it is tried again for the next who wants it."""
+        if self._made is None:
+            self._made = asyncio.create_task(asyncio.to_thread(self._make))
+            self._made.add_done_callback(self._ended)
+        return await asyncio.shield(self._made)  # whoever leaves does not end it for the others
+
+    def _ended(self, task: "asyncio.Task[str]") -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._made = None
 
 
 class Documented(FastAPI):
     """An application whose document says what its streams send."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._making = Lock()
+        self.document = Once(lambda: json.dumps(self.openapi(), separators=(",", ":")))
+        self.page = Once(lambda: page(self.openapi()))
+
     def openapi(self) -> dict[str, Any]:
-        document = super().openapi()
-        schemas = document["components"]["schemas"]
-        if "ChatStream" not in schemas:
-            document["components"]["schemas"] = dict(sorted((_of_streams() | schemas).items()))
-        return document
+        """For any thread; the first time it takes long."""
+        with self._making:
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
+            if "ChatStream" not in schemas:
+                document["components"]["schemas"] = dict(sorted((_of_streams() | schemas).items()))
+            return document
 
 
 def _of_streams() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from server.api.dialects import anthropic_error, speaks_anthropic
 from server.api.faults import invalid_request
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 from server.errors import (
     AnswerFailed,
     ArchiveUnavailable,

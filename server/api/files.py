@@ -11,8 +11,8 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from server.api.context import Served
 from server.api.errors import Refusal
 from server.api.forms import Form, read_form
+from server.api.outgoing import ClosedModel
 from server.api.pages import page, paged
-from server.api.told import ClosedModel
 from server.errors import InvalidRequest, Unreadable
 from server.files import StoredFile
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from server import __version__
 from server.api.context import Context, Served
 from server.api.errors import RETRY_AFTER_S, Stopping
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 
 router = APIRouter(tags=["service"])
 

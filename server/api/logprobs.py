@@ -8,7 +8,7 @@ JSON cannot write: it is given as -9999.
 import math
 from collections.abc import Iterable
 
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 from server.chat.tokens import TextToken, TokenBytes
 
 _NEVER = -9999.0

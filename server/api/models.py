@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter
 
 from server.api.context import Context, Served
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 from server.chat.catalogue import Offer
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

@@ -1,4 +1,4 @@
-"""GET /docs: the OpenAPI document as a page for people, without any script or other address."""
+"""The OpenAPI document for programs, and as a page for people, without script or other address."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, Template
 from markupsafe import Markup, escape
@@ -37,10 +37,16 @@ _BOUNDS = {
 _CONTAINERS = {"items": "list of ", "contentSchema": "JSON of "}
 
 
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> Response:
+    """The document."""
+    return Response(await request.app.document.text(), media_type="application/json")
+
+
 @router.get("/docs", include_in_schema=False)
 async def docs(request: Request) -> HTMLResponse:
     """The page; needs no key, as it says nothing that is not public."""
-    return HTMLResponse(page(request.app.openapi()), headers=_HEADERS)
+    return HTMLResponse(await request.app.page.text(), headers=_HEADERS)
 
 
 def page(api: Schema) -> str:

@@ -95,6 +95,8 @@ def _fault_of(given: dict[str, Any], endpoint: str, known: set[str]) -> dict[str
         return fault("invalid_method", "method must be POST.", "method")
     if given.get("url") != endpoint:
         return fault("invalid_url", f"url must be {endpoint}, the batch's endpoint.", "url")
-    if given["body"].get("stream"):
-        return fault("invalid_value", "A request of a batch cannot be streamed.", "body.stream")
+    for param, what in (("stream", "streamed"), ("background", "in the background")):
+        if given["body"].get(param):
+            message = f"A request of a batch cannot be {what}."
+            return fault("invalid_value", message, f"body.{param}")
     return None

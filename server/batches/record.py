@@ -17,7 +17,7 @@ from typing import Any, Literal
 from server.errors import NotFound, Unreadable
 from server.files import Folder, owned
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings")
 
 Status = Literal[
     "validating",

@@ -15,7 +15,7 @@ from openai import APIConnectionError, InternalServerError, OpenAI
 from server.app import App, build
 from server.files.folder import Whole
 from server.session import FolderLock
-from tests.server.api.test_files_and_batches import ended, entries, hello, request, run
+from tests.server.api.files.asking import ended, entries, hello, request, run
 from tests.server.api.test_sdk import eventually
 from tests.server.tiny import checkpoint, served, settings
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from server.api.chat.calls import FunctionCall, MessageCall, MessageToolCall, begun_call
 from server.api.logprobs import ChatLogprobs, chat_logprobs
-from server.api.told import LEFT_OUT, ClosedModel
+from server.api.outgoing import LEFT_OUT, ClosedModel
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn

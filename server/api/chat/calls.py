@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 from server.chat.tools import input_arguments, input_text
 from server.chat.types import ToolCall, ToolCallDelta
 

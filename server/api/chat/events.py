@@ -9,9 +9,9 @@ from pydantic import Field
 
 from server.api.chat.answer import Usage, WireReason
 from server.api.chat.calls import CustomCall, FunctionCall
-from server.api.errors import ErrorBody
+from server.api.errors import ErrorDetail
 from server.api.logprobs import ChatLogprobs
-from server.api.told import LEFT_OUT, ClosedModel, JsonOf
+from server.api.outgoing import LEFT_OUT, OPTIONAL, ClosedModel, JsonOf
 
 DONE = Literal["[DONE]"]
 
@@ -125,17 +125,29 @@ class ChatChunk(ClosedModel):
     choices: list[ChunkChoice]
     service_tier: Literal["default"]
     system_fingerprint: str
-    usage: Annotated[Usage | None, LEFT_OUT] = None
+    usage: Annotated[Usage | None, OPTIONAL] = None
     prompt_token_ids: Annotated[list[int] | None, LEFT_OUT] = None
+
+
+class StreamErrorDetail(ErrorDetail):
+    """What went wrong with an answer that had begun: no field of the request."""
+
+    param: None
+
+
+class StreamError(ClosedModel):
+    """The end of an answer that failed on the way."""
+
+    error: StreamErrorDetail
 
 
 class UnnamedEvent(ClosedModel):
     """An event without a name, which by the specification of such streams is `message`."""
 
-    event: Annotated[Literal["message"], LEFT_OUT] = "message"
+    event: Annotated[Literal["message"], OPTIONAL] = "message"
 
 
 class ChatStream(UnnamedEvent):
     """An event of a chat completion's stream; an error is the last one, as else is `[DONE]`."""
 
-    data: DONE | Annotated[str, JsonOf(ChatChunk | ErrorBody)]
+    data: DONE | Annotated[str, JsonOf(ChatChunk | StreamError)]

@@ -93,6 +93,8 @@ class Keeping:
 
 def _stored_message(message: Any) -> dict[str, Any]:
     dumped: dict[str, Any] = message.model_dump(exclude_none=True)
-    content = message.content
-    parts = dumped["content"] if isinstance(content, list) else None
-    return {**dumped, "content": message.text or None, "content_parts": parts}
+    parts = None
+    if isinstance(message.content, list):
+        parts = [{"type": "text", "text": part.text} for part in message.content]
+    text = None if message.refuses else message.text or None
+    return {**dumped, "content": text, "content_parts": parts}

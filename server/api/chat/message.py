@@ -1,6 +1,6 @@
 """The messages of a chat's body, and the conversation they make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -17,6 +17,29 @@ class TextPart(Wire):
 
     type: Literal["text"]
     text: str
+
+
+class RefusalPart(Wire):
+    """What another model said in place of an answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        return self.refusal
+
+
+def _part_kind(value: Any) -> str:
+    """Whatever is no refusal is checked as text, and so refused as none."""
+    kind = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
+    return "a refusal" if kind == "refusal" else "a text"
+
+
+Part = Annotated[
+    Annotated[TextPart, Tag("a text")] | Annotated[RefusalPart, Tag("a refusal")],
+    Discriminator(_part_kind),
+]
 
 
 class CalledFunction(Wire):
@@ -62,7 +85,8 @@ class ChatMessage(Wire):
     """One message; `name` has a meaning only where it says whose result a message is."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | Annotated[ListOf[TextPart], Field(min_length=1)] | None = None
+    content: str | Annotated[ListOf[Part], Field(min_length=1)] | None = None
+    refusal: str | None = None
     tool_calls: (
         ListOf[
             Annotated[
@@ -79,10 +103,15 @@ class ChatMessage(Wire):
 
     @property
     def text(self) -> str:
-        """The content as one string, parts joined by a line feed."""
+        """The content as one string, parts joined by a line feed; a refusal in its place."""
         if isinstance(self.content, list):
             return "\n".join(part.text for part in self.content)
-        return self.content or ""
+        return self.content or (self.refusal if self.refuses else None) or ""
+
+    @property
+    def refuses(self) -> bool:
+        """Another model has refused to answer."""
+        return self.role == "assistant" and self.refusal is not None and not self.content
 
     @property
     def calls(self) -> bool:
@@ -158,8 +187,9 @@ def conversation(
 
 
 def _check_content(message: ChatMessage, place: str) -> None:
-    """Only a message that calls may leave its content out."""
-    if message.content is not None or (message.role == "assistant" and message.calls):
+    """Only an assistant's message that calls, or refuses, may leave its content out."""
+    without = message.refuses or (message.role == "assistant" and message.calls)
+    if message.content is not None or without:
         return
     param = f"{place}.content"
     if "content" not in message.model_fields_set:

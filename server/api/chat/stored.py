@@ -9,10 +9,10 @@ from server.api.chat.calls import FunctionCall, MessageCall
 from server.api.context import Context, Served
 from server.api.fields import Wire
 from server.api.items import MetadataField
+from server.api.outgoing import LEFT_OUT, ClosedModel, ToldAs
 from server.api.pages import page, paged
 from server.api.stored import Stored
 from server.api.strict_json import JsonRoute
-from server.api.told import LEFT_OUT, ClosedModel, ToldAs
 from server.records import Document, Edit
 
 router = APIRouter(prefix="/v1/chat/completions", route_class=JsonRoute, tags=["chat"])
@@ -49,7 +49,7 @@ class StoredMessage(ClosedModel):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | None
     content_parts: list[StoredPart] | None
-    refusal: None = None
+    refusal: str | None = None
     name: Annotated[str | None, LEFT_OUT] = None
     tool_calls: Annotated[list[MessageCall] | None, LEFT_OUT] = None
     tool_call_id: Annotated[str | None, LEFT_OUT] = None

@@ -6,17 +6,18 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from server.api.chat.answer import REASONS, Usage, WireReason, fingerprint, usage
+from server.api.chat.answer import Usage, fingerprint, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
+from server.api.outgoing import ClosedModel
 from server.api.streams import TextFrames, frame
-from server.api.told import ClosedModel
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken
-from server.chat.types import ChoiceEnd, TextDelta
+from server.chat.types import ChoiceEnd, EndReason, TextDelta
 
 Delta = TextDelta | EchoDelta
+TextReason = Literal["stop", "length"]
 
 
 class TextChoice(ClosedModel):
@@ -25,7 +26,7 @@ class TextChoice(ClosedModel):
     index: int
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: WireReason | None
+    finish_reason: TextReason | None
 
 
 class TextChoiceWithIds(TextChoice):
@@ -54,7 +55,7 @@ class _Part:
     text: str = ""
     tokens: list[TextToken] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
-    reason: WireReason | None = None
+    reason: TextReason | None = None
 
     def add(self, event: Delta) -> None:
         self.text += event.text
@@ -91,7 +92,7 @@ class CompletionWriter:
                 case TextDelta(choice) | EchoDelta(choice):
                     parts[choice].add(event)
                 case ChoiceEnd(choice, reason):
-                    parts[choice].reason = REASONS[reason]
+                    parts[choice].reason = _reason(reason)
                     ends.append(event)
         return TextCompletion(
             **self._head,
@@ -113,7 +114,7 @@ class CompletionWriter:
                         yield self._text_chunk(choice, text)
                 case ChoiceEnd(choice, reason):
                     ends.append(event)
-                    yield frame(self._chunk(choice, _Part(reason=REASONS[reason])))
+                    yield frame(self._chunk(choice, _Part(reason=_reason(reason))))
         if self._body.wants_usage:
             used = usage(self._completion, ends).model_dump()
             yield frame(self._head | {"choices": [], "usage": used})
@@ -155,3 +156,8 @@ class CompletionWriter:
         if self._body.logprobs is None:
             return None
         return text_logprobs(part.tokens, self._token_bytes)
+
+
+def _reason(end: EndReason) -> TextReason:
+    """A time limit ends an answer early just as a length limit does; nothing is called."""
+    return "stop" if end == "stop" else "length"

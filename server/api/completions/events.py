@@ -6,10 +6,9 @@ CompletionWriter writes them without these types, which cost time; tests hold it
 from typing import Annotated, Literal
 
 from server.api.chat.answer import Usage
-from server.api.chat.events import DONE, UnnamedEvent
+from server.api.chat.events import DONE, StreamError, UnnamedEvent
 from server.api.completions.answer import TextChoice, TextChoiceWithIds
-from server.api.errors import ErrorBody
-from server.api.told import LEFT_OUT, ClosedModel, JsonOf
+from server.api.outgoing import OPTIONAL, ClosedModel, JsonOf
 
 
 class TextChunk(ClosedModel):
@@ -24,10 +23,10 @@ class TextChunk(ClosedModel):
     model: str
     choices: list[TextChoiceWithIds | TextChoice]
     system_fingerprint: str
-    usage: Annotated[Usage | None, LEFT_OUT] = None
+    usage: Annotated[Usage | None, OPTIONAL] = None
 
 
 class TextStream(UnnamedEvent):
     """An event of a raw completion's stream; an error is the last one, as else is `[DONE]`."""
 
-    data: DONE | Annotated[str, JsonOf(TextChunk | ErrorBody)]
+    data: DONE | Annotated[str, JsonOf(TextChunk | StreamError)]

@@ -11,11 +11,11 @@ from server.api.items import Item, ItemReader, MetadataField, kept_items, new_id
 from server.api.items.fields import InputItem, ReferenceItem
 from server.api.items.ids import PREFIXES
 from server.api.items.page import ItemList, item_page
-from server.api.items.told import AnyItem
+from server.api.items.types import AnyItem
+from server.api.outgoing import ClosedModel, ToldAs
 from server.api.pages import paged
 from server.api.stored import Conversations, Stored
 from server.api.strict_json import JsonRoute
-from server.api.told import ClosedModel, ToldAs
 from server.errors import InvalidRequest, NotFound
 from server.records import Document
 

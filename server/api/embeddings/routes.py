@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request, Response
 from server.api.answers import answer_whole, find_service
 from server.api.context import Served
 from server.api.embeddings.request import EmbeddingBody, embedding_request
+from server.api.outgoing import ClosedModel
 from server.api.priority import priority_of
 from server.api.strict_json import JsonRoute
-from server.api.told import ClosedModel
 from server.chat.embedding import Embedded
 
 router = APIRouter(route_class=JsonRoute, tags=["embeddings"])

@@ -2,7 +2,7 @@
 
 from server.api.items.fields import InputItem, MetadataField
 from server.api.items.ids import item_id, new_id, response_of
-from server.api.items.kept import Item, kept_items, message_items
+from server.api.items.kept import Item, in_form, kept_items, message_items
 from server.api.items.read import ItemReader
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Item",
     "ItemReader",
     "MetadataField",
+    "in_form",
     "item_id",
     "kept_items",
     "message_items",

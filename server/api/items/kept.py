@@ -20,6 +20,7 @@ from server.chat.types import Message, ToolCall
 
 Item = dict[str, Any]
 _Name = Callable[[str, int], str]
+_Parts = Sequence[Mapping[str, Any]]
 
 
 def kept_items(
@@ -46,9 +47,7 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
                 output = [_input_text(part.text) for part in item.output]
             return _item(name, number, item.type, call_id=item.call_id, output=output)
         case ReasoningItem():
-            summary = _texts(item.summary, "summary_text")
-            content = _texts(item.content, "reasoning_text")
-            return _item(name, number, "reasoning", summary=summary, content=content)
+            return _item(name, number, "reasoning", **_thoughts(item.summary, item.content))
         case ReferenceItem():
             return referred[item.id]
     raise AssertionError(item)  # other types are refused before
@@ -77,10 +76,24 @@ def _input_text(text: str) -> dict[str, Any]:
     return {"type": "input_text", "text": text}
 
 
-def _texts(given: Sequence[Mapping[str, Any]] | None, kind: str) -> list[dict[str, Any]]:
+def _thoughts(summary: _Parts | None, content: _Parts | None) -> dict[str, Any]:
     """Of parts that nobody reads, those that are text."""
-    texts = [part.get("text") for part in given or ()]
-    return [{"type": kind, "text": text} for text in texts if isinstance(text, str)]
+    return {
+        "summary": [{"type": "summary_text", "text": text} for text in _texts(summary)],
+        "content": [{"type": "reasoning_text", "text": text} for text in _texts(content)],
+    }
+
+
+def _texts(parts: _Parts | None) -> list[str]:
+    texts = [part.get("text") for part in parts or ()]
+    return [text for text in texts if isinstance(text, str)]
+
+
+def in_form(item: Item) -> Item:
+    """An item as it is kept now: releases before kept parts of thoughts in any shape."""
+    if item["type"] != "reasoning":
+        return item
+    return {**item, **_thoughts(item["summary"], item["content"])}
 
 
 def message_items(messages: Iterable[Message], name: _Name) -> list[Item]:

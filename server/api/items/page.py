@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 from fastapi import Request
 
 from server.api.items.kept import Item
-from server.api.items.told import AnyItem
+from server.api.items.types import AnyItem
+from server.api.outgoing import ClosedModel, ToldAs
 from server.api.pages import page
-from server.api.told import ClosedModel, ToldAs
 
 
 class ItemList(ClosedModel):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.api.told import ClosedModel, ToldAs
+from server.api.outgoing import ClosedModel, ToldAs
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
 # Thoughts are not read when they come back, so that none is vouched for.
@@ -45,7 +45,7 @@ class ToldThinkingBlock(ClosedModel):
 
     type: Literal["thinking"]
     thinking: str
-    signature: Literal["", "unsigned"]
+    signature: Literal["unsigned"]
 
 
 class ToldToolUse(ClosedModel):
@@ -85,4 +85,4 @@ class AnthropicErrorBody(ClosedModel):
 
     type: Literal["error"]
     error: AnthropicErrorDetail
-    request_id: str | None
+    request_id: str

@@ -3,25 +3,37 @@
 MessageWriter writes them without these types, which cost time; tests hold it to them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from server.api.messages.answer import (
-    AnthropicAnswer,
     AnthropicErrorBody,
     DeltaUsage,
+    MessageUsage,
     StopReason,
-    ToldBlock,
 )
-from server.api.told import ClosedModel, JsonOf
+from server.api.outgoing import ClosedModel, JsonOf
+
+
+class BegunMessage(ClosedModel):
+    """A message of which nothing is written yet."""
+
+    id: str
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: str
+    content: Annotated[list[Any], Field(max_length=0)]
+    stop_reason: None
+    stop_sequence: None
+    usage: MessageUsage
 
 
 class MessageStart(ClosedModel):
-    """The first event: a message without blocks."""
+    """The first event."""
 
     type: Literal["message_start"]
-    message: AnthropicAnswer
+    message: BegunMessage
 
 
 class Ping(ClosedModel):
@@ -36,11 +48,39 @@ class OfBlock(ClosedModel):
     index: int
 
 
+class BegunText(ClosedModel):
+    """A text, of which nothing is written yet; so with the others."""
+
+    type: Literal["text"]
+    text: Literal[""]
+
+
+class BegunThinking(ClosedModel):
+    """A thought."""
+
+    type: Literal["thinking"]
+    thinking: Literal[""]
+    signature: Literal[""]
+
+
+class NoInput(ClosedModel):
+    """As long as nothing is written."""
+
+
+class BegunToolUse(ClosedModel):
+    """A call."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: NoInput
+
+
 class BlockStart(OfBlock):
     """A block begins."""
 
     type: Literal["content_block_start"]
-    content_block: ToldBlock
+    content_block: Annotated[BegunText | BegunThinking | BegunToolUse, Field(discriminator="type")]
 
 
 class TextPiece(ClosedModel):

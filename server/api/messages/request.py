@@ -140,6 +140,9 @@ class MeaninglessMessagesFields(Wire):
     diagnostics: dict[str, Any] | None = None
     user_profile_id: str | None = None
     workspace_id: str | None = None
+    fallbacks: list[Any] | str | None = None
+    fallback_credit_token: str | dict[str, Any] | None = None
+    billing_policy: dict[str, Any] | None = None
 
 
 class RefusedMessagesFields(Wire):
@@ -148,6 +151,8 @@ class RefusedMessagesFields(Wire):
     container: Annotated[Any, Refused()] = None
     mcp_servers: Annotated[Any, Refused(neutral=([],))] = None
     context_management: Annotated[Any, Refused()] = None
+    compaction: Annotated[Any, Refused()] = None
+    thread: Annotated[Any, Refused()] = None
 
 
 class MessagesBody(RefusedMessagesFields, MeaninglessMessagesFields, HonouredMessagesFields):

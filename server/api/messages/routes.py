@@ -17,10 +17,10 @@ from server.api.messages.answer import AnthropicAnswer, AnthropicErrorBody
 from server.api.messages.request import CountTokensBody, MessagesBody
 from server.api.messages.turn import prompt_request, turn_request
 from server.api.messages.writer import MessageWriter
+from server.api.outgoing import ClosedModel
 from server.api.priority import priority_of
 from server.api.streams import named_frame
 from server.api.strict_json import JsonRoute
-from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import RequestError
 

@@ -8,16 +8,16 @@ from pydantic import BaseModel, Field
 
 from server.api.chat.answer import SERVICE_TIER, Counted
 from server.api.items import Item
-from server.api.items.told import OutputItem
+from server.api.items.types import OutputItem
+from server.api.outgoing import ClosedModel, ToldAs
+from server.api.responses.echoed import ToldChoice, ToldFormat, ToldTool
 from server.api.responses.request import (
     Reasoning,
     ResponseBody,
     ResponseFunction,
     ResponseTool,
 )
-from server.api.responses.told import ToldChoice, ToldFormat, ToldTool
 from server.api.responses.turn import Asked
-from server.api.told import ClosedModel, ToldAs
 from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 

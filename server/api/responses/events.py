@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from server.api.items.told import OutputItem, OutputText, ReasoningText
+from server.api.items.types import OutputItem, OutputText, ReasoningText
+from server.api.outgoing import ClosedModel, JsonOf
 from server.api.responses.answer import Response
-from server.api.told import ClosedModel, JsonOf
 
 
 class Numbered(ClosedModel):

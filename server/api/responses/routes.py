@@ -12,6 +12,7 @@ from server.api.answers import answer_stream, answer_whole, find_service, stream
 from server.api.context import Context, Served
 from server.api.counting import count_tokens
 from server.api.items.page import ItemList, item_page
+from server.api.outgoing import ClosedModel
 from server.api.pages import paged, queried
 from server.api.priority import priority_of
 from server.api.responses import background
@@ -23,7 +24,6 @@ from server.api.responses.writer import Event, ResponseWriter
 from server.api.stored import Stored
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
-from server.api.told import ClosedModel
 from server.chat.types import TurnEvent
 from server.errors import InvalidRequest
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from server.api.chat.calls import MessageCall, told_call
 from server.api.fields import INTEGRAL, Wire
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 from server.chat.served import ServedModel
 from server.chat.told import Told
 from server.chat.types import Message, Role

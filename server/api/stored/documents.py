@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from server.api.items import Item
+from server.api.items import Item, in_form
 from server.errors import NotFound
 from server.records import Document, Edit, Records
 
 Kind = Literal["response", "chat.completion", "conversation", "response.events", "response.cancel"]
+_GIVEN = ("input", "items")  # where a document has items that a caller sent
 
 
 class Stored:
@@ -26,7 +27,8 @@ class Stored:
         document = await self.records.get(self.owner, kind, id)
         if document is None:
             raise _not_found(kind, id, param)
-        return document
+        given = [place for place in _GIVEN if place in document]
+        return document | {place: [in_form(item) for item in document[place]] for place in given}
 
     async def answer(self, id: str, param: str) -> Document:
         """A response or a chat completion. Raises NotFound."""

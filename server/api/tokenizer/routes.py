@@ -13,10 +13,10 @@ from server.api.chat.turn import asked_thinking
 from server.api.context import Context, Served
 from server.api.going_on import check_answer_begun
 from server.api.logprobs import token_text
+from server.api.outgoing import ClosedModel
 from server.api.sampling import check_ids
 from server.api.strict_json import JsonRoute
 from server.api.tokenizer.request import DetokenizeBody, TokenizeBody
-from server.api.told import ClosedModel
 from server.api.tools.chat import asked_choice, asked_tools
 from server.chat.aside import aside
 from server.chat.served import ServedModel

@@ -63,13 +63,20 @@ def _validator(path: str, method: str) -> Draft202012Validator:
 
 @cache
 def _content_validator(path: str, method: str) -> Draft202012Validator:
+    content = content_schema(path, method)
+    return Draft202012Validator({**content, "components": DOCUMENT["components"]})
+
+
+def content_schema(path: str, method: str = "post") -> Mapping[str, Any]:
+    """Of what an event of a stream says as JSON."""
     schema = answer_schema(path, method, "text/event-stream")
     name = schema["$ref"].rpartition("/")[2]
     data = DOCUMENT["components"]["schemas"][name]["properties"]["data"]
     (content,) = (
         one["contentSchema"] for one in data.get("anyOf", [data]) if "contentSchema" in one
     )
-    return Draft202012Validator({**content, "components": DOCUMENT["components"]})
+    found: Mapping[str, Any] = content
+    return found
 
 
 def is_official(said: Mapping[str, Any], path: str) -> None:

@@ -164,6 +164,30 @@ async def test_an_answer_can_be_sent_back_as_it_came(api: Api) -> None:
     assert request.messages[1] == Message("assistant", "Hello.")
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        {"content": None, "refusal": "No."},
+        {"refusal": "No."},
+        {"content": [{"type": "refusal", "refusal": "No."}]},
+    ],
+)
+async def test_a_refusal_of_another_model_is_what_it_said(
+    api: Api, refused: dict[str, Any]
+) -> None:
+    user = {"role": "user", "content": "Hi"}
+    talk = [user, {"role": "assistant", **refused}, user]
+    said = [message.content for message in (await asked(api, messages=talk)).messages]
+    assert said == ["Hi", "No.", "Hi"]
+
+
+async def test_a_refusal_is_of_an_assistant_without_words(api: Api) -> None:
+    user = {"role": "user", "content": "", "refusal": "No."}
+    answer = {"role": "assistant", "content": "Yes.", "refusal": "No."}
+    request = await asked(api, messages=[user, answer, user])
+    assert [message.content for message in request.messages] == ["", "Yes.", ""]
+
+
 async def test_neutral_values_of_what_is_not_supported_pass(api: Api) -> None:
     neutral = {
         "tools": [],

@@ -1,9 +1,13 @@
 """The OpenAPI document as a whole: FastAPI's part and that of the streams fit each other."""
 
+import asyncio
 import json
 import re
+import threading
 from typing import Any
 
+import fastapi.applications
+import fastapi.openapi.utils
 import pytest
 from pydantic import BaseModel
 
@@ -13,6 +17,7 @@ from server.api.completions.events import TextStream
 from server.api.messages.events import MessageStream
 from server.api.responses.events import ResponseStream
 from tests.server.api.document import APP, DOCUMENT, answer_schema
+from tests.server.api.doubles import Api
 from tests.server.api.sent import CHATS, COMPLETIONS, MESSAGES, REPLAY, RESPONSES
 
 STREAMS = {
@@ -56,6 +61,60 @@ def test_what_events_share_with_whole_answers_is_the_same(stream: type[BaseModel
     made = stream.model_json_schema(mode="serialization", ref_template=f"{SCHEMAS}{{model}}")
     for name, schema in made["$defs"].items():
         assert without_null(DOCUMENT["components"]["schemas"][name]) == without_null(schema)
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_others_are_answered_while_it_is_made(
+    api: Api, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    begun, answered, make = threading.Event(), threading.Event(), api.app.openapi
+
+    def made_meanwhile() -> dict[str, Any]:
+        begun.set()
+        assert answered.wait(10), "nobody was answered"
+        return make()
+
+    monkeypatch.setattr(api.app, "openapi", made_meanwhile)
+    asking = asyncio.create_task(api.client.get(path))
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    assert (await api.client.get("/health")).status_code == 200
+    answered.set()
+    assert (await asking).status_code == 200
+
+
+async def test_it_is_made_once_for_all_who_ask(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def get_openapi(**options: Any) -> dict[str, Any]:
+        made.append(options["title"])
+        document: dict[str, Any] = fastapi.openapi.utils.get_openapi(**options)
+        return document
+
+    monkeypatch.setattr(fastapi.applications, "get_openapi", get_openapi)
+    paths = ["/openapi.json", "/docs"] * 3
+    answers = await asyncio.gather(*(api.client.get(path) for path in paths))
+    assert {answer.status_code for answer in answers} == {200}
+    assert made == ["rwkv-server"]
+    assert answers[0].json() == DOCUMENT
+
+
+async def test_whoever_leaves_does_not_end_it_for_others(api: Api) -> None:
+    leaving = asyncio.create_task(api.client.get("/openapi.json"))
+    staying = asyncio.create_task(api.client.get("/openapi.json"))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    assert (await staying).json() == DOCUMENT
+
+
+async def test_what_failed_is_made_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> dict[str, Any]:
+        raise OSError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(api.app, "openapi", broken)
+        assert (await api.client.get("/openapi.json")).status_code == 500
+    assert (await api.client.get("/openapi.json")).json() == DOCUMENT
 
 
 def test_it_is_made_once_with_its_objects_in_order() -> None:

@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.beta.message_create_params import (
+    MessageCreateParamsStreaming as BetaMessageCreateParamsStreaming,
+)
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
 from openai.types import EmbeddingCreateParams
 from openai.types import completion_create_params as text_params
@@ -143,6 +146,12 @@ def test_every_parameter_of_responses_and_messages_is_known(
     params: Any, fields: type[BaseModel]
 ) -> None:
     assert set(params.__annotations__) - set(fields.model_fields) == set()
+
+
+def test_every_parameter_of_the_beta_of_messages_is_known() -> None:
+    headers = {"betas"}
+    official = BetaMessageCreateParamsStreaming.__annotations__
+    assert set(official) - set(MessagesBody.model_fields) == headers
 
 
 def test_every_parameter_of_the_sdk_for_embeddings_is_known() -> None:

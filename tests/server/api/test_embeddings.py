@@ -35,12 +35,6 @@ def serving(path: Path) -> Iterator[tuple[str, App]]:
         yield both
 
 
-@pytest.fixture
-def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="key", max_retries=0) as client:
-        yield client
-
-
 def vectors(client: OpenAI, given: Any, **fields: Any) -> list[list[float]]:
     answer = client.embeddings.create(model="tiny", input=given, **fields)
     assert [item.index for item in answer.data] == list(range(len(answer.data)))

@@ -37,17 +37,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, App
         yield both
 
 
-@pytest.fixture
-def app(serving: tuple[str, App]) -> App:
-    return serving[1]
-
-
-@pytest.fixture
-def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="key", max_retries=0) as client:
-        yield client
-
-
 def ask(client: OpenAI, **fields: Any) -> Any:
     arguments = {"model": "tiny", "messages": HELLO, "max_tokens": 12, "seed": 1, **fields}
     return client.chat.completions.create(**arguments)

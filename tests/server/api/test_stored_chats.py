@@ -20,12 +20,6 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, App
         yield both
 
 
-@pytest.fixture
-def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="key", max_retries=0) as client:
-        yield client
-
-
 def ask(client: OpenAI, word: str = "Hello", **fields: Any) -> Any:
     own = {"previous_response_id", "conversation", "return_token_ids"} & fields.keys()
     extra = {key: fields.pop(key) for key in own}

@@ -19,6 +19,8 @@ MESSAGES: list[dict[str, Any]] = [
     {"role": "assistant", "content": "", "function_call": {"name": "g", "arguments": "{}"}},
     {"role": "function", "content": "6", "name": "g"},
     {"role": "developer", "content": "Go on."},
+    {"role": "assistant", "content": None, "refusal": "No."},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "No, no."}]},
 ]
 
 
@@ -43,6 +45,8 @@ async def test_they_say_what_was_asked(api: Api) -> None:
     for given, message in zip(MESSAGES, found, strict=True):
         said = {key: value for key, value in given.items() if key != "content"}
         assert said.items() <= message.items()
-        assert message["refusal"] is None
+        assert message["refusal"] == given.get("refusal")
     assert found[1]["content"] == "Good\nday"
-    assert [one["content_parts"] for one in found] == [None, PARTS, *[None] * 6]
+    assert (found[-2]["content"], found[-1]["content"]) == (None, "No, no.")
+    refused = [{"type": "text", "text": "No, no."}]  # the only type that such parts have
+    assert [one["content_parts"] for one in found] == [None, PARTS, *[None] * 7, refused]

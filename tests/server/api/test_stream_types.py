@@ -16,12 +16,10 @@ from tests.server.api.sent import (
     is_official,
 )
 from tests.server.api.stream_fields import (
-    CALLED,
     CHAT_FIELDS,
     COMPLETION_FIELDS,
-    GRAMMAR,
+    CUSTOM_CALLED,
     HELLO,
-    LONG,
     MESSAGE_FIELDS,
     RESPONSE_FIELDS,
 )
@@ -51,9 +49,7 @@ def test_chunks_of_chats(client: httpx.Client, fields: dict[str, Any]) -> None:
 def test_a_custom_call_in_chunks_of_which_the_sdk_has_none_yet(
     client: httpx.Client,
 ) -> None:
-    custom = {"name": "code", "format": {"type": "grammar", "grammar": GRAMMAR}}
-    tools = [{"type": "custom", "custom": custom}]
-    chunks = streamed(client, CHATS, messages=HELLO, tools=tools, **CALLED, **LONG)
+    chunks = streamed(client, CHATS, messages=HELLO, **CUSTOM_CALLED)
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
     assert deltas[1]["tool_calls"][0]["custom"] == {"name": "code", "input": ""}
 

@@ -1,10 +1,9 @@
-"""A real server with a real, if random, model, and the OpenAI SDK."""
+"""A real server with a real, if random, model."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openai import OpenAI
 
 from server.app import App
 from tests.server.api.completions.asking import KEYS
@@ -21,9 +20,3 @@ def serving(path: Path) -> Iterator[tuple[str, App]]:
     sizes = {"engine__max_slots": 4, "engine__max_queue": 4}
     with served(path, model__dtype="float32", server__api_keys=KEYS, **sizes) as both:
         yield both
-
-
-@pytest.fixture
-def client(serving: tuple[str, App]) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{serving[0]}/v1", api_key="key", max_retries=0) as client:
-        yield client

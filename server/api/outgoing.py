@@ -18,8 +18,16 @@ def _is_none(value: Any) -> bool:
     return value is None
 
 
-# Of a key that is left out where it has nothing to say.
-LEFT_OUT = Field(exclude_if=_is_none)
+def _without_null(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+    branches = [one for one in schema.pop("anyOf", ()) if one != {"type": "null"}]
+    schema |= branches[0] if len(branches) == 1 else {"anyOf": branches} if branches else {}
+
+
+# Of a key that need not be there.
+OPTIONAL = Field(exclude_if=_is_none)
+# Of one that is left out where it has nothing to say, and so never is null.
+LEFT_OUT = Field(exclude_if=_is_none, json_schema_extra=_without_null)
 
 
 @dataclass(frozen=True, slots=True)

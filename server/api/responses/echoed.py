@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.constraint import Schema
-from server.api.told import LEFT_OUT, ClosedModel
+from server.api.outgoing import LEFT_OUT, ClosedModel
 
 
 class ToldTextFormat(ClosedModel):

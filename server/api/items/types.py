@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from server.api.logprobs import ContentToken
-from server.api.told import ClosedModel
+from server.api.outgoing import ClosedModel
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
@@ -50,12 +50,20 @@ class ToldItem(ClosedModel):
     status: ItemStatus
 
 
-class ToldMessage(ToldItem):
-    """A message."""
+class ToldAnswer(ToldItem):
+    """A message of an assistant's."""
 
     type: Literal["message"]
-    role: Literal["user", "system", "developer", "assistant"]
-    content: list[OutputText | InputText]
+    role: Literal["assistant"]
+    content: list[OutputText]
+
+
+class ToldMessage(ToldItem):
+    """A message of anybody else's."""
+
+    type: Literal["message"]
+    role: Literal["user", "system", "developer"]
+    content: list[InputText]
 
 
 class ToldFunctionCall(ToldItem):
@@ -93,7 +101,15 @@ class ToldCustomOutput(ToldItem):
 
 
 class ToldThoughts(ToldItem):
-    """Thoughts; a summary is only in what a caller sent."""
+    """Thoughts of a model's here, which come whole and so without a summary."""
+
+    type: Literal["reasoning"]
+    summary: Annotated[list[Any], Field(max_length=0)]
+    content: list[ReasoningText]
+
+
+class SentThoughts(ToldItem):
+    """Thoughts, or as much of them as a caller sent."""
 
     type: Literal["reasoning"]
     summary: list[SummaryText]
@@ -101,14 +117,15 @@ class ToldThoughts(ToldItem):
 
 
 OutputItem = Annotated[
-    ToldMessage | ToldFunctionCall | ToldCustomCall | ToldThoughts, Field(discriminator="type")
+    ToldAnswer | ToldFunctionCall | ToldCustomCall | ToldThoughts, Field(discriminator="type")
 ]
-AnyItem = Annotated[
-    ToldMessage
+# Of messages the role tells which it is, so that no one key tells of all.
+AnyItem = (
+    ToldAnswer
+    | ToldMessage
     | ToldFunctionCall
     | ToldFunctionOutput
     | ToldCustomCall
     | ToldCustomOutput
-    | ToldThoughts,
-    Field(discriminator="type"),
-]
+    | SentThoughts
+)
