@@ -158,9 +158,11 @@ class Turn:
             case Failed():
                 self._delivery.fail(failure_of(event))
 
-    def _sampled(self, event: TokenSampled) -> None:
-        self.answer_ids[event.branch].append(event.token)
-        self._deliver(self._answers[event.branch].push(event))
+    def _sampled(self, events: Sequence[TokenSampled]) -> None:
+        for branch, answer in enumerate(self._answers):
+            own = [event for event in events if event.branch == branch]
+            self.answer_ids[branch] += [event.token for event in own]
+            self._deliver(answer.push(own))
 
     def _deliver(self, events: Iterable[TurnEvent]) -> None:
         for event in events:
