@@ -16,7 +16,7 @@ from server.engine.messages import Event, TokenSampled
 
 # From one delivery of tokens to the next: for each stream but one, and at most. At 25 parts a
 # second nobody sees them come.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.002, 0.040
+_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.040
 # Fewer steps than these in a pause save less than they delay.
 _LEAST_STEPS = 4
 
