@@ -10,21 +10,25 @@ class TextDecoder:
     are held back.
     """
 
-    __slots__ = ("_utf8",)
+    __slots__ = ("_utf8", "pending")
 
     def __init__(self) -> None:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    @property
-    def pending(self) -> bytes:
-        """The start of a character that is not complete yet, at most three bytes."""
-        return self._utf8.getstate()[0]
+        self.pending = b""  # the start of a character that is not complete yet, three bytes at most
 
     def push(self, token_bytes: bytes) -> str:
         """The characters that these bytes complete."""
-        return self._utf8.decode(token_bytes)
+        if not self.pending:
+            try:
+                return token_bytes.decode()  # as nearly all are whole, and this is faster
+            except UnicodeDecodeError:
+                pass
+        text = self._utf8.decode(token_bytes)
+        self.pending = self._utf8.getstate()[0]
+        return text
 
     def flush(self) -> str:
         """End the text: an incomplete character is dropped, so this returns the empty string."""
         self._utf8.reset()
+        self.pending = b""
         return ""

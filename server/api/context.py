@@ -59,7 +59,8 @@ class Context:
         return self.catalogue.alive and not self.stopping
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
+    """Not a plain function, as each request would wait for a thread that calls it."""
     context: Context = request.app.state.context
     return context
 

@@ -1,7 +1,7 @@
 """One choice of a turn: the text that the engine delivers becomes events for the listener."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from server.chat.thinking import Phase, Said, ThoughtSplitter
 from server.chat.tokens import TextToken, TokenLedger
@@ -81,8 +81,27 @@ class Answer:
         calls = tuple(call.said for call in self._calls)
         return Message("assistant", self._begun + self._text, calls)
 
-    def push(self, event: TokenSampled) -> Iterator[TurnEvent]:
-        """One more token."""
+    def push(self, events: Sequence[TokenSampled]) -> Iterator[TurnEvent]:
+        """More tokens; those of them that say nothing but text are told as one."""
+        for at, event in enumerate(events):
+            if self._flows:
+                yield from self._flow(events[at:])
+                return
+            yield from self._push(event)
+
+    @property
+    def _flows(self) -> bool:
+        """All that is still to come is text, whose tokens nobody asks for."""
+        return self._ledger is None and self._splitter is None and self._thoughts.flows
+
+    def _flow(self, events: Sequence[TokenSampled]) -> Iterator[TextDelta]:
+        self._tokens += len(events)
+        text = "".join([event.text for event in events])
+        if text:
+            self._text += text
+            yield TextDelta(self._choice, text)
+
+    def _push(self, event: TokenSampled) -> Iterator[TurnEvent]:
         if self._ledger is not None:
             self._ledger.push(event.token, event.logprob)
         answered = self._thoughts.answering

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from server.chat.joined import goes_on, joined
 from server.errors import AnswerFailed
 
-MOST_WAITING = 4096  # events, which are about as many tokens: more than stalls of a network cost
+MOST_WAITING = 4096  # tokens, about: more than stalls of a network cost
 
 E = TypeVar("E")
 
@@ -22,16 +22,20 @@ class Delivery(Generic[E]):
     """Events for one listener, in order; late: called when more wait than may."""
 
     def __init__(self, late: Callable[[], None]) -> None:
-        self._waiting: deque[E] = deque()
+        self._waiting: deque[tuple[E, float]] = deque()
+        self._tokens = 0.0  # that they tell of
         self._late = late
         self._came = asyncio.Event()
         self._error: AnswerFailed | None = None
         self._ended = False
 
-    def put(self, event: E) -> None:
-        self._waiting.append(event)
+    def put(self, event: E, tokens: float = 1) -> None:
+        """tokens: that it tells of, about."""
+        before = self._tokens
+        self._waiting.append((event, tokens))
+        self._tokens += tokens
         self._came.set()
-        if len(self._waiting) == MOST_WAITING:
+        if before < MOST_WAITING <= self._tokens:
             self._late()
 
     def fail(self, error: AnswerFailed) -> None:
@@ -56,7 +60,12 @@ class Delivery(Generic[E]):
             raise self._error
 
     def _next(self) -> E:
-        parts = [self._waiting.popleft()]
-        while self._waiting and goes_on(parts[-1], self._waiting[0]):
-            parts.append(self._waiting.popleft())
+        parts = [self._pop()]
+        while self._waiting and goes_on(parts[-1], self._waiting[0][0]):
+            parts.append(self._pop())
         return joined(parts)
+
+    def _pop(self) -> E:
+        event, tokens = self._waiting.popleft()
+        self._tokens -= tokens
+        return event

@@ -45,10 +45,32 @@ class TextWatcher:
         # _text), from the newest one at or before the held text on; the first is at 0.
         self._boundaries: deque[tuple[int, int]] = deque([(0, 0)])
         self._started = not trim
+        # What has no first character of any stop string, where nothing is held, is delivered.
+        self._heads = frozenset(stop[0] for stop in (*self._stops, *self._answer_stops))
+        self._flows = False
         self.stop: str | None = None  # of answer_stops, the one that ended the answer
 
     def push(self, token: int) -> Watched:
         text = self._decoder.push(self._tokenizer.token_bytes(token))
+        if (
+            self._flows
+            and not self._text
+            and not self._decoder.pending
+            and self._heads.isdisjoint(text)
+        ):
+            return self._pass(text)
+        watched = self._watch(text)
+        self._flows = self._calls is None and self._started and self._thoughts.flows
+        return watched
+
+    def _pass(self, text: str) -> Watched:
+        """The same as _watch(), for what most of an answer consists of."""
+        self._count += 1
+        self._forgotten += len(text)
+        self._boundaries[0] = (self._count, 0)
+        return Watched(text, self._count)
+
+    def _watch(self, text: str) -> Watched:
         said = self._thoughts.push(text)
         if self._calls is not None:
             self._calls.push(said.content)

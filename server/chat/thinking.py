@@ -56,6 +56,11 @@ class ThoughtSplitter:
         return self._phase == "start"
 
     @property
+    def flows(self) -> bool:
+        """From here on all text belongs to the answer as it is, and push() is not needed."""
+        return self._phase == "answer" and not self._fresh and self.answer_at is not None
+
+    @property
     def answering(self) -> bool:
         return self._phase == "answer"
 

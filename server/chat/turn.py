@@ -158,13 +158,17 @@ class Turn:
             case Failed():
                 self._delivery.fail(failure_of(event))
 
-    def _sampled(self, event: TokenSampled) -> None:
-        self.answer_ids[event.branch].append(event.token)
-        self._deliver(self._answers[event.branch].push(event))
+    def _sampled(self, events: Sequence[TokenSampled]) -> None:
+        for branch, answer in enumerate(self._answers):
+            own = [event for event in events if event.branch == branch]
+            self.answer_ids[branch] += [event.token for event in own]
+            told = list(answer.push(own))
+            self._deliver(told, len(own) / len(told) if told else 0)
 
-    def _deliver(self, events: Iterable[TurnEvent]) -> None:
+    def _deliver(self, events: Iterable[TurnEvent], tokens: float = 1) -> None:
+        """tokens: that each tells of, in the mean."""
         for event in events:
-            self._delivery.put(event)
+            self._delivery.put(event, tokens)
 
     async def _finish(self, event: Finished) -> None:
         """Keep the answer's snapshot, for good, before the listener can send the next turn."""

@@ -140,19 +140,21 @@ class EngineClient:
 
     def _deliver(self, reports: Sequence[Report]) -> None:
         """Called in the event loop."""
+        tokens: dict[EventStream, int] = {}
         for report in reports:
             if report.sequences and self._observer is not None:
                 self._observer.step_taken(report.seconds, report.sequences, report.tokens)
             for event in report.events:
-                self._deliver_one(event, report.moment)
+                stream = self._streams.get(event.request)
+                if stream is not None:
+                    tokens[stream] = tokens.get(stream, 0) + sampled_tokens(event)
+                    self._put(stream, event, report.moment)
+        for stream, count in tokens.items():
+            stream.tell()
+            self._spend(stream.caller, count)
 
-    def _deliver_one(self, event: Event, moment: float) -> None:
-        stream = self._streams.get(event.request)
-        if stream is None:
-            return
-        ended = stream.put(event, moment)
-        self._in_flight[stream.background] -= ended
-        self._spend(stream.caller, sampled_tokens(event))
+    def _put(self, stream: EventStream, event: Event, moment: float) -> None:
+        self._in_flight[stream.background] -= stream.put(event, moment)
         if stream.open_branches == 0:
             del self._streams[event.request]
 

@@ -2,21 +2,23 @@
 
 An event of a stream costs the loop about a tenth of a millisecond on its way to a client, on the
 cores that compute too. So tokens of a fast model wait for a moment, in which those of the next
-steps join them; whatever else happens is handed over at once, with all that waits. See
-docs/decisions/0051.
+steps join them; whatever else happens is handed over at once, with what waits of its request. See
+docs/decisions/0051 and 0054.
 """
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from server.engine.messages import Event, TokenSampled
 
-# From one delivery of tokens to the next: for each stream but one, and at most. Fifty times a
-# second is as smooth as a reader sees.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.020
+# From one delivery of tokens to the next: for each stream but one, and at most. At 25 parts a
+# second nobody sees them come.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.040
+# Fewer steps than these in a pause save less than they delay.
+_LEAST_STEPS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,47 +33,93 @@ class Report:
     sequences: int = 0
     tokens: int = 0
 
+    def split(self, requests: Set[str]) -> tuple["Report", "Report"]:
+        """What it says of these requests and of the step, and the rest."""
+        later = [event for event in self.events if event.request not in requests]
+        if not later:
+            return self, Report(self.moment, ())
+        now = [event for event in self.events if event.request in requests]
+        return replace(self, events=now), Report(self.moment, later)
+
 
 Deliver = Callable[[Sequence[Report]], None]
 
 
 class Handover:
-    """deliver: called in `loop`, with reports in order. Reports without events wait for others."""
+    """deliver: called in `loop`, with reports in order. Reports without events wait for others.
+
+    What waits of one stream does not go earlier because something happens to another: with many
+    streams something always does.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, deliver: Deliver) -> None:
         self._loop = loop
         self._deliver = deliver
         self._lock = threading.Lock()
         self._waiting: list[Report] = []
-        self._called = self._called_later = False
-        self._last = 0.0  # when something was handed over
+        self._urgent: set[str] = set()  # requests whose events do not wait
+        self._all_urgent = self._called = self._called_later = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._last = 0.0  # when all that waited was handed over
 
     def post(self, report: Report) -> None:
         """Call from the engine's thread."""
-        pause = self._pause(report)
+        urgent = {it.request for it in report.events if not isinstance(it, TokenSampled)}
+        tokens = sum(it.request not in urgent for it in report.events) if urgent else None
+        pause = self._pause(report, len(report.events) if tokens is None else tokens)
         with self._lock:
             self._waiting.append(report)
-            if not report.events or self._called or (pause and self._called_later):
+            if not report.events:
                 return
-            self._called, self._called_later = not pause, bool(pause)
+            self._urgent |= urgent
+            self._all_urgent |= tokens != 0 and not pause
+            soon = not self._called and (self._all_urgent or bool(urgent))
+            later = not self._called_later and pause > 0
+            self._called |= soon
+            self._called_later |= later
         if self._loop.is_closed():
             return
-        if pause:
-            self._loop.call_soon_threadsafe(self._loop.call_later, pause, self._hand_over)
-        else:
+        if soon:
             self._loop.call_soon_threadsafe(self._hand_over)
+        if later:
+            self._loop.call_soon_threadsafe(self._wait, pause)
 
-    def _pause(self, report: Report) -> float:
-        """How long this can wait; only tokens can."""
-        if not all(isinstance(event, TokenSampled) for event in report.events):
+    def _pause(self, report: Report, tokens: int) -> float:
+        """How long so many tokens of different streams can wait."""
+        pause = min(_PAUSE_S * (tokens - 1), _LONGEST_PAUSE_S)
+        if report.seconds * _LEAST_STEPS > pause:
             return 0.0
-        pause = min(_PAUSE_S * (len(report.events) - 1), _LONGEST_PAUSE_S)
         return max(0.0, self._last + pause - report.moment)
+
+    def _wait(self, pause: float) -> None:
+        if self._called_later and self._timer is None:
+            self._timer = self._loop.call_later(pause, self._hand_over_all)
+
+    def _hand_over_all(self) -> None:
+        with self._lock:
+            self._all_urgent = True
+        self._hand_over()
 
     def _hand_over(self) -> None:
         with self._lock:
-            reports, self._waiting = self._waiting, []
-            self._called = self._called_later = False
+            urgent, self._urgent, self._called = self._urgent, set(), False
+            if self._all_urgent:
+                reports, self._waiting = self._waiting, []
+                self._all_urgent = False
+            else:
+                split = [report.split(urgent) for report in self._waiting]
+                reports = [now for now, _ in split]
+                self._waiting = [later for _, later in split if later.events]
+            everything = not self._waiting
+            self._called_later &= not everything
+        if everything:
+            self._rest()
         if reports:
-            self._last = perf_counter()
             self._deliver(reports)
+
+    def _rest(self) -> None:
+        """Nothing waits, from now on."""
+        self._last = perf_counter()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from server.engine.messages import Admitted, Event, Failed, Finished, Submit, TokenSampled
 from server.engine.observer import AnswerWatch
 
-Hear = Callable[[TokenSampled], None]
+Hear = Callable[[Sequence[TokenSampled]], None]
 
 
 class EventStream:
@@ -28,24 +28,29 @@ class EventStream:
         self._watches = watches
         self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self._hear: Hear | None = None
+        self._unheard: list[TokenSampled] = []
         self._admitted = False
         self._known = asyncio.Event()  # whether it is ever admitted
         self.open_branches = len(submit.branches)
 
     def hear(self, hear: Hear) -> None:
-        """Call `hear` with every token as it comes, which saves waking a task for each.
+        """Call `hear` with the tokens as they come, which saves waking a task for each.
 
         What it raises is raised where the other events are read. Call before the first await.
         """
         self._hear = hear
 
     def put(self, event: Event, moment: float) -> int:
-        """Add an event, which happened at that moment; returns how many branches it ends."""
+        """Add an event, which happened at that moment; returns how many branches it ends.
+
+        Tokens that somebody hears wait for the next event that is none, or for tell().
+        """
         for watch in self._watches:
             watch.see(event, moment)
         if self._hear is not None and isinstance(event, TokenSampled):
-            self._tell(self._hear, event)
+            self._unheard.append(event)
             return 0
+        self.tell()
         if not isinstance(event, Admitted):
             self._queue.put_nowait(event)
         match event:
@@ -64,9 +69,13 @@ class EventStream:
             self._hear = None  # whoever hears has the stream: the circle would keep the engine
         return ended
 
-    def _tell(self, hear: Hear, event: TokenSampled) -> None:
+    def tell(self) -> None:
+        """Have those tokens heard that were put."""
+        if self._hear is None or not self._unheard:
+            return
+        tokens, self._unheard = self._unheard, []
         try:
-            hear(event)
+            self._hear(tokens)
         except Exception as error:
             self._hear = None
             self._queue.put_nowait(error)

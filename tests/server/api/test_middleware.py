@@ -13,6 +13,16 @@ async def test_every_response_has_an_id(api: Api, path: str) -> None:
     assert (await api.client.get(path)).headers["x-request-id"].startswith("req_")
 
 
+async def test_no_request_waits_for_a_thread_before_its_route(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a dependency is called in a thread")
+
+    monkeypatch.setattr("fastapi.dependencies.utils.run_in_threadpool", never)
+    assert (await api.chat()).status_code == 200
+
+
 async def test_ids_differ(api: Api) -> None:
     ids = {(await api.client.get("/health")).headers["x-request-id"] for _ in range(5)}
     assert len(ids) == 5

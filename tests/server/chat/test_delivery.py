@@ -68,6 +68,22 @@ async def test_a_reader_who_keeps_up_reads_every_part() -> None:
         assert await anext(events) == TextDelta(0, text)
 
 
+async def test_a_reader_is_late_by_tokens_not_by_parts_and_may_catch_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("server.chat.delivery.MOST_WAITING", 10)
+    late: list[bool] = []
+    delivery: Delivery[TurnEvent] = Delivery(late=lambda: late.append(True))
+    events = delivery.events()
+    for _ in range(3):
+        delivery.put(TextDelta(0, "a"), 9)
+        assert await anext(events) == TextDelta(0, "a")
+    assert not late
+    for _ in range(3):
+        delivery.put(TextDelta(0, "a"), 6)
+    assert late == [True]
+
+
 async def test_a_failure_is_raised_behind_what_was_put_before() -> None:
     delivery: Delivery[TurnEvent] = Delivery(late=never)
     delivery.put(TextDelta(0, "a"))

@@ -89,6 +89,23 @@ def decided(text: str, stops: list[str]) -> int:
     return len(text)
 
 
+def test_text_without_the_beginning_of_any_stop_is_not_looked_into(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str] = []
+    watch = TextWatcher._watch
+
+    def watched(self: TextWatcher, text: str) -> Watched:
+        looked.append(text)
+        return watch(self, text)
+
+    monkeypatch.setattr(TextWatcher, "_watch", watched)
+    done = run([b" One", b" two", b" and", b"\n", b"\nU", b"s", b" four", b" five"], ["\n\nUser:"])
+    assert looked == [" One", "\n", "\nU", "s", " four"]
+    assert done.delivered == "One two and\n\nUs four five"
+    assert [watched.clean for watched in done.said] == [1, 2, 3, 3, 3, 3, 7, 8]
+
+
 def assert_as_the_oracle_says(tokens: list[bytes], stops: list[str]) -> None:
     done, texts = run(tokens, stops), texts_of(tokens)
     delivered = ""

@@ -33,6 +33,10 @@ def tokens(streams: int = 1) -> list[Event]:
     return [TokenSampled(str(i), 0, 5, "x") for i in range(streams)]
 
 
+def events_of(reports: list[Report]) -> list[Event]:
+    return [event for report in reports for event in report.events]
+
+
 def report(*events: Event) -> Report:
     return Report(perf_counter(), events)
 
@@ -87,14 +91,56 @@ async def test_tokens_of_a_single_stream_do_not_wait(slow: None) -> None:
     assert len(listener.times) == 3
 
 
-async def test_an_end_takes_along_the_tokens_before_it(slow: None) -> None:
+async def test_an_end_takes_along_the_tokens_of_its_request_and_no_others(slow: None) -> None:
     listener = Listener()
     hand = await begun(listener)
-    sent = [report(*tokens(2)), report(Failed("a", ""))]
-    for one in sent:
-        hand.post(one)
+    (own, other), end = tokens(2), Failed("0", "")
+    hand.post(report(own, other))
+    hand.post(report(end))
     await turns()
-    assert listener.times == [sent]
+    assert events_of(listener.reports) == [own, end]
+    listener.times.clear()
+    hand.post(report(*tokens(2)))
+    await asyncio.sleep(1.5 * LONG_S)
+    assert len(listener.times) == 1
+    assert events_of(listener.reports) == [other, *tokens(2)]
+
+
+async def test_what_is_told_early_takes_no_time_from_what_waits_after_all_else(
+    slow: None,
+) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    for _ in range(3):
+        hand.post(report(*tokens(2)))
+        hand.post(report(Failed("0", "")))
+        await turns()
+        hand.post(report(Failed("1", "")))
+        await turns()
+    listener.times.clear()
+    hand.post(report(*tokens(2)))
+    await asyncio.sleep(1.5 * LONG_S)
+    assert events_of(listener.reports) == tokens(2)
+
+
+async def test_a_step_is_told_of_once_where_its_events_part(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    first, second = tokens(2)
+    hand.post(Report(perf_counter(), [first, second], 0.01, 2, 2))
+    hand.post(report(Failed("0", "")))
+    await asyncio.sleep(1.5 * LONG_S)
+    assert events_of(listener.reports) == [first, Failed("0", ""), second]
+    assert [it.sequences for it in listener.reports if it.sequences] == [2]
+
+
+async def test_steps_of_which_few_fit_into_a_pause_do_not_wait(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    for _ in range(3):
+        hand.post(Report(perf_counter(), tokens(2), LONG_S / 3, 2, 2))
+        await turns()
+    assert len(listener.times) == 3
 
 
 async def test_tokens_of_a_slow_model_do_not_wait() -> None:
@@ -117,7 +163,7 @@ async def test_many_streams_wait_longer_than_one_but_not_for_long(
         hand = Handover(loop, Listener())
         hand._last = perf_counter()
         hand.post(Report(hand._last, tokens(streams)))
-    assert waits == pytest.approx([0.001, 0.008, 0.020])
+    assert waits == pytest.approx([0.001, 0.008, 0.040])
 
 
 async def test_a_report_without_events_waits_for_the_next() -> None:
@@ -150,8 +196,13 @@ async def test_nothing_is_lost_or_out_of_order_between_the_threads() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     async with asyncio.timeout(20):
-        while not (listener.times and listener.times[-1][-1].events == (Failed("last", ""),)):
+        while len(events_of(listener.reports)) != len(events_of(sent)) or thread.is_alive():
             await asyncio.sleep(0.001)
     thread.join()
-    assert listener.reports == sent
+    for request in {event.request for event in events_of(sent)}:
+        told = [
+            (it.moment, e) for it in listener.reports for e in it.events if e.request == request
+        ]
+        assert told == [(it.moment, e) for it in sent for e in it.events if e.request == request]
+    assert len(events_of(listener.reports)) == len(events_of(sent))
     assert len(listener.times) < len(sent) / 2
