@@ -1,7 +1,8 @@
 """This server as a process of its own, as `rwkv-server serve` would start it.
 
 It runs in a folder of its own with a configuration file of its own: what is configured where the
-command was given does not reach it.
+command was given does not reach it. What it keeps is in a folder of its own too, on the disk where
+the user's conversations are.
 """
 
 import json
@@ -18,6 +19,8 @@ from pathlib import Path
 from threading import Thread
 
 from server.bench.report import BenchError
+from server.config.session import SessionSettings
+from server.keeping import data_dir
 
 _LISTENING = re.compile(r"listening on (http://\S+)")
 _END_S = 60
@@ -46,24 +49,37 @@ class Running:
 @contextmanager
 def running(tables: Tables) -> Iterator[Running]:
     """Start it with the settings of `tables`, sections by name. Raises BenchError."""
-    with tempfile.TemporaryDirectory(prefix="rwkv-server-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="rwkv-server-") as folder,
+        tempfile.TemporaryDirectory(prefix="rwkv-server-bench-", dir=_disk()) as data,
+    ):
         (Path(folder) / "config.toml").write_text(_toml(tables), encoding="utf-8")
         start = time.perf_counter()
-        with _started(Path(folder)) as process:
+        with _started(Path(folder), data) as process:
             url = _url(process)
             # Nobody reads its log any more, and a full pipe would block it.
             Thread(target=_drain, args=(process,), daemon=True).start()
             yield Running(url, process.pid, time.perf_counter() - start)
 
 
+def _disk() -> Path | None:
+    """Where the user's folder for data is; None, for temporary files, where there can be none."""
+    try:
+        folder = data_dir(SessionSettings()).parent
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 @contextmanager
-def _started(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+def _started(folder: Path, data: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         [sys.executable, "-m", "server", "serve", "--port", "0"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=_environment(),
+        env=_environment() | {"RWKV_SERVER_DATA_DIR": data},
         cwd=folder,
     )
     with process:

@@ -93,6 +93,25 @@ def test_another_server_is_measured_beside_it(tmp_path: Path) -> None:
     assert [it["engine_share"] for it in against["decode"]] == [None, None]
 
 
+def test_what_a_measured_server_keeps_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves alone what the user has."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("RWKV_SERVER_DATA_DIR", raising=False)
+    path = checkpoint(tmp_path / "model")
+    with running({"model": {"path": str(path), "device": "cpu"}}) as server:
+        body = {
+            "model": "tiny",
+            "messages": [{"role": "user", "content": "Hello"}],
+            "max_tokens": 2,
+        }
+        assert httpx.post(server.url + "/v1/chat/completions", json=body).status_code == 200
+        (folder,) = (tmp_path / "data").iterdir()
+        assert list(folder.iterdir())
+    assert not list((tmp_path / "data").iterdir())
+
+
 def test_a_server_that_is_not_ours_is_measured_alone() -> None:
     with standin() as other:
         found = document(*QUICK, "--only-against", "--against", other.url, "--api-key", "secret")
