@@ -1,13 +1,12 @@
-"""Bearer keys: who may call, and as whom."""
+"""Keys, as OpenAI's and Anthropic's clients send them: who may call, and as whom."""
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.api.dialects import speaks_anthropic
 from server.api.errors import Refusal, failure
 
 ANONYMOUS = "anonymous"
@@ -24,16 +23,18 @@ class KeyRing:
     def __init__(self, keys: Iterable[str]) -> None:
         self._digests = [_digest(key.encode()) for key in keys]
 
-    def caller(self, authorization: str | None) -> str | None:
-        """The caller an Authorization header names; None if it is not let in."""
+    def caller(self, keys: Collection[str]) -> str | None:
+        """The caller that a request with these keys is of; None if it is not let in.
+
+        One with two different keys is not: whose conversations it means cannot be known.
+        """
         if not self._digests:
             return ANONYMOUS
-        scheme, _, key = (authorization or "").partition(" ")
         # Headers arrive as Latin-1; this gives back the bytes that were sent.
-        given = _digest(key.strip().encode("latin-1"))
+        given = _digest(next(iter(keys), "").encode("latin-1"))
         # Every digest is compared, and each in constant time, so that time tells nothing.
         found = [hmac.compare_digest(digest, given) for digest in self._digests]
-        return given if scheme.lower() == "bearer" and any(found) else None
+        return given if len(keys) == 1 and any(found) else None
 
 
 def _digest(key: bytes) -> str:
@@ -52,24 +53,27 @@ class Authentication:
             return await self._app(scope, receive, send)
         if "caller" in scope.get("state", {}):  # a request from within
             return await self._app(scope, receive, send)
-        authorization = _authorization(scope)
-        caller = self._keys.caller(authorization)
+        keys = _sent_keys(Headers(scope=scope))
+        caller = self._keys.caller(keys)
         if caller is None:
-            await _refusal(authorization)(scope, receive, send)
+            await _refusal(keys)(scope, receive, send)
         else:
             scope.setdefault("state", {})["caller"] = caller
             await self._app(scope, receive, send)
 
 
-def _authorization(scope: Scope) -> str | None:
-    """Anthropic's clients have a header of their own for the key."""
-    headers = Headers(scope=scope)
-    key = headers.get("x-api-key") if speaks_anthropic(scope) else None
-    return headers.get("authorization") if key is None else f"Bearer {key}"
+def _sent_keys(headers: Headers) -> set[str]:
+    """Anthropic's clients have a header of their own for the key, and some send both."""
+    bearers = (one.partition(" ") for one in headers.getlist("authorization"))
+    keys = [key.strip() for scheme, _, key in bearers if scheme.lower() == "bearer"]
+    return {key for key in (*keys, *headers.getlist("x-api-key")) if key}
 
 
-def _refusal(authorization: str | None) -> ASGIApp:
-    found = "The API key is not valid" if authorization else "There is no API key"
-    message = f"{found}; send one of this server's keys as 'Authorization: Bearer KEY'."
+def _refusal(keys: Collection[str]) -> ASGIApp:
+    found = "The API key is not valid" if keys else "There is no API key"
+    if len(keys) > 1:
+        found = "Authorization and x-api-key have different keys"
+    how = "as 'Authorization: Bearer KEY' or 'x-api-key: KEY'"
+    message = f"{found}; send one of this server's keys {how}."
     headers = {"www-authenticate": "Bearer"}
     return failure(Refusal(401, message, code="invalid_api_key", headers=headers)).response()

@@ -1,11 +1,17 @@
-"""GET /v1/models and /v1/models/{id}."""
+"""GET /v1/models and /v1/models/{id}, for OpenAI's clients and for Anthropic's."""
 
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from server.api.context import Context, Served
+from server.api.dialects import speaks_anthropic
+from server.api.errors import ErrorBody
+from server.api.messages.answer import AnthropicErrorBody
+from server.api.messages.models import AnthropicModel, AnthropicModelList, anthropic_page
 from server.api.outgoing import ClosedModel
+from server.api.pages import queried
 from server.chat.catalogue import Offer
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -49,16 +55,50 @@ class ModelList(ClosedModel):
     data: list[ServedModelEntry]
 
 
-@router.get("")
-async def list_models(context: Served) -> ModelList:
-    """The models that can be asked for."""
-    return ModelList(data=[_entry(context, offer) for offer in context.catalogue.offers])
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody | AnthropicErrorBody} for status in ("4XX", "5XX")
+}
+_VERSION: dict[str, Any] = {
+    "name": "anthropic-version",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+}
+_PAGED = [
+    queried("limit", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 20}),
+    queried("after_id", {"type": "string"}),
+    queried("before_id", {"type": "string"}),
+]
 
 
-@router.get("/{model:path}")
-async def retrieve_model(model: str, context: Served) -> ServedModelEntry:
+@router.get("", responses=_ERRORS, openapi_extra={"parameters": [_VERSION, *_PAGED]})
+async def list_models(request: Request, context: Served) -> ModelList | AnthropicModelList:
+    """The models that can be asked for; with anthropic-version in Anthropic's form, by pages."""
+    offers = context.catalogue.offers
+    if speaks_anthropic(request.scope):
+        return anthropic_page(request, [_anthropic(context, offer) for offer in offers])
+    return ModelList(data=[_entry(context, offer) for offer in offers])
+
+
+@router.get("/{model:path}", responses=_ERRORS, openapi_extra={"parameters": [_VERSION]})
+async def retrieve_model(
+    model: str, request: Request, context: Served
+) -> ServedModelEntry | AnthropicModel:
     """One model."""
-    return _entry(context, context.catalogue.offer(model))
+    offer = context.catalogue.offer(model)
+    if speaks_anthropic(request.scope):
+        return _anthropic(context, offer)
+    return _entry(context, offer)
+
+
+def _anthropic(context: Context, offer: Offer) -> AnthropicModel:
+    created = datetime.fromtimestamp(context.catalogue.created, UTC)
+    return AnthropicModel(
+        id=offer.model.id,
+        display_name=offer.model.id,
+        created_at=created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        max_input_tokens=context.max_prompt_tokens or None,
+    )
 
 
 def _entry(context: Context, offer: Offer) -> ServedModelEntry:

@@ -29,6 +29,9 @@ OPTIONAL = Field(exclude_if=_is_none)
 # Of one that is left out where it has nothing to say, and so never is null.
 LEFT_OUT = Field(exclude_if=_is_none, json_schema_extra=_without_null)
 
+# Of a key that is null only as long as the answer is being written, which a stream has types for.
+NEVER_NULL = Field(json_schema_extra=_without_null)
+
 
 @dataclass(frozen=True, slots=True)
 class ToldAs:

@@ -57,11 +57,13 @@ def page(
             message = f"There is no {after[:60]!r} in this list."
             raise NotFound(message, param="after", code="invalid_value")
         found = found[ids.index(after) + 1 :]
-    count = _limit(query.get("limit"), limit, most)
+    count = asked_limit(request, limit, most)
     return found[:count], len(found) > count
 
 
-def _limit(given: str | None, default: int, most: int) -> int:
+def asked_limit(request: Request, default: int, most: int) -> int:
+    """How many a page is to have. Raises InvalidRequest."""
+    given = request.query_params.get("limit")
     if given is None:
         return default
     if not (given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= most):

@@ -76,6 +76,11 @@ class Answer:
         return self._thoughts.thought
 
     @property
+    def unsaid(self) -> bool:
+        """The model has begun a call that is no part of the message, as it was cut too early."""
+        return self._splitter is not None and self._splitter.unsaid
+
+    @property
     def message(self) -> Message:
         """As it was delivered, behind the words that it goes on from."""
         calls = tuple(call.said for call in self._calls)
@@ -118,7 +123,7 @@ class Answer:
         said = Said(last.reasoning + held.reasoning, last.content + held.content)
         pieces = self._pieces(said)
         if self._splitter is not None:
-            pieces += self._splitter.close()
+            pieces += self._splitter.close(cut=event.reason != "stop")
         yield from self._events(said.reasoning, pieces)
         yield from self._late_tokens(cut=True)
         called = self._calls and event.reason == "stop"

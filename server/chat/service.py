@@ -154,7 +154,7 @@ class ChatService:
             self._sessions,
             watchers=watchers,
             reading=reading.pop_all(),
-            retell=None if self.model.keep_thinking else partial(self._retell, request),
+            retell=partial(self._retell, request),
             token_bytes=None if request.logprobs is None else self.model.tokenizer.token_bytes,
             prompt_ids=ready.ids if request.token_ids else None,
         )
@@ -193,20 +193,21 @@ class ChatService:
             calls=layout.calls,
             begun=layout.begun,
             echo=request.echo,
+            keep_thinking=self.model.keep_thinking,
         )
 
-    async def _retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
-        """The state of a conversation in which an answer came without the thoughts before it.
+    async def _retell(self, request: TurnRequest, told: Told) -> Snapshot | None:
+        """The state of a conversation that ends in an answer, as if it had been written so.
 
         Fed again from the last boundary before it. None where the template has none at its end,
         or the server no room: a follow-up reads the answer then.
         """
         try:
-            told = (*request.messages, answer)
-            history = self.model.lay_out(request.owner, told, toolbox=_toolbox(request)).history
+            tools = _toolbox(request)
+            history = self.model.lay_out(request.owner, told.messages, toolbox=tools).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
-        if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
+        if not history or history[-1].message != len(told.messages) - 1 or not history[-1].boundary:
             return None
         resumption = await self._resume([segment.key for segment in history])
         pieces = self._pieces(history[resumption.segments :])

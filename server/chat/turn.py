@@ -14,7 +14,7 @@ from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
 from server.chat.told import Path, Told
 from server.chat.tools import ExpectedCalls
-from server.chat.types import ChoiceEnd, Message, TextDelta, TurnEvent
+from server.chat.types import ChoiceEnd, TextDelta, TurnEvent
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled
 from server.engine.snapshot import Lines, Snapshot
 from server.engine.stream import EventStream
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 LONG = 64
 LIGHT = 2**16
 
-Retell = Callable[[Message], Awaitable[Snapshot | None]]
+Retell = Callable[[Told], Awaitable[Snapshot | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Prompt:
     messages_key names the conversation without what makes the model answer, `key` with it.
     phase: what the answer begins with. calls: those it may have. turns: answers there are with
     this one. begun: the words that the answer goes on from; echo: and is told with. told: the
-    messages, path: theirs; past: what is told of the snapshot.
+    messages, path: theirs; past: what is told of the snapshot. keep_thinking: a follow-up
+    remembers the thoughts.
     """
 
     tokens: int
@@ -68,14 +69,16 @@ class Prompt:
     calls: ExpectedCalls | None = None
     begun: str = ""
     echo: bool = False
+    keep_thinking: bool = True
 
 
 class Turn:
     """Its run() consumes the engine's events, whether or not anyone reads events().
 
     reading: entered already; left when the turn has ended.
-    retell makes the snapshot of an answer as if nothing had been thought before it; None keeps
-    the state that did the thinking. token_bytes: given where the content's tokens are wanted.
+    retell makes the snapshot of a conversation as if its answer had been written as it is told,
+    without thoughts or a call that was cut too early; None where it cannot be made. token_bytes:
+    given where the content's tokens are wanted.
     prompt_ids: given where ids are wanted; answer_ids are all that was sampled for each choice,
     by the time of its ChoiceEnd.
     """
@@ -88,7 +91,7 @@ class Turn:
         *,
         watchers: Sequence[TextWatcher],
         reading: AbstractContextManager[object],
-        retell: Retell | None = None,
+        retell: Retell,
         token_bytes: TokenBytes | None = None,
         prompt_ids: tuple[int, ...] | None = None,
     ) -> None:
@@ -185,16 +188,16 @@ class Turn:
 
     async def _keep(self, answer: Answer, ended: Snapshot) -> None:
         message = answer.message
-        retold = self._retell is not None and answer.thought
-        snapshot = await self._retell(message) if self._retell and retold else ended
+        prompt = self._prompt
+        told = prompt.told.then(message)
+        retold = answer.unsaid or (answer.thought and not prompt.keep_thinking)
+        snapshot = await self._retell(told) if retold else ended
         if snapshot is not None:
-            prompt = self._prompt
             said = prompt.template.canonical(message)
-            told = prompt.told.then(message).dump(prompt.past)
             self._sessions.keep(
                 prompt.owner,
                 extend(prompt.messages_key, *said),
-                replace(snapshot, told=told),
+                replace(snapshot, told=told.dump(prompt.past)),
                 prompt.key,
                 turns=prompt.turns,
                 path=prompt.path.then(*said).whole,

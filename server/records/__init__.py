@@ -1,8 +1,8 @@
 """Documents that callers leave here by name: stored answers, conversations, their items."""
 
-from server.records.base import Document, Records, TooLarge
+from server.records.base import Document, Records, TooLarge, packed
 from server.records.edit import Edit
 from server.records.kept import KeptRecords
 from server.records.memory import MemoryRecords
 
-__all__ = ["Document", "Edit", "KeptRecords", "MemoryRecords", "Records", "TooLarge"]
+__all__ = ["Document", "Edit", "KeptRecords", "MemoryRecords", "Records", "TooLarge", "packed"]

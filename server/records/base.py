@@ -48,6 +48,10 @@ class Records(Protocol):
         """
         ...
 
+    def room(self, owner: str, kind: str, id: str) -> int:
+        """By how many bytes a document that is near may grow; does not wait."""
+        ...
+
     async def delete(self, owner: str, kind: str, id: str) -> None:
         """Forget a document, if there is one; nothing of it is left, on no server."""
         ...
@@ -61,5 +65,5 @@ class Records(Protocol):
         ...
 
 
-def packed(document: Mapping[str, Any]) -> bytes:
+def packed(document: Mapping[str, Any] | Sequence[Any]) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()

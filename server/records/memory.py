@@ -46,6 +46,9 @@ class MemoryRecords:
         self.keep((owner, kind, id), changed)
         return document
 
+    def room(self, owner: str, kind: str, id: str) -> int:
+        return self._budget - (_nbytes(self._texts.get((owner, kind, id))) or _OVERHEAD)
+
     async def delete(self, owner: str, kind: str, id: str) -> None:
         self.forget((owner, kind, id))
 

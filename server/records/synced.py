@@ -79,6 +79,9 @@ class SyncedRecords:
             self._sharing.wait(name, Pending(edits))
             return self._without(name)
 
+    def room(self, owner: str, kind: str, id: str) -> int:
+        return self._near.room(owner, kind, id)
+
     async def delete(self, owner: str, kind: str, id: str) -> None:
         name = (owner, kind, id)
         async with self._sharing.alone(name):

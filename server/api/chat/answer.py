@@ -99,7 +99,7 @@ class ChatCompletion(ClosedModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: list[ChoiceWithIds | Choice]
+    choices: Sequence[Choice]
     usage: Usage
     service_tier: Literal["default"] = SERVICE_TIER
     system_fingerprint: str
@@ -109,6 +109,7 @@ class ChatCompletion(ClosedModel):
 class ChatCompletionWithIds(ChatCompletion):
     """Also the ids of the prompt, as the model has read them."""
 
+    choices: Sequence[ChoiceWithIds]
     prompt_token_ids: list[int]
 
 

@@ -1,5 +1,6 @@
 """Chat completions that are kept, and what chats go on from instead of being sent it."""
 
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,8 @@ from server.chat.served import ServedModel
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, Message, TurnEvent
-from server.errors import NotFound
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,16 @@ class Past:
     stored: Stored
     earlier: Earlier
     messages: tuple[Message, ...]
+
+    def items(self, new: Sequence[Message], id: str) -> list[Item]:
+        """Those of a request's own messages, which will be kept behind what was said before.
+
+        id: the answer's. Raises InvalidRequest where there is no room for them.
+        """
+        items = message_items(new, lambda kind, n: item_id(kind, id, "i", n))
+        if self.earlier.conversation is not None:
+            Conversations(self.stored).check_room(self.earlier.conversation, items)
+        return items
 
 
 async def read_past(body: ChatCompletionRequest, stored: Stored, model: ServedModel) -> Past:
@@ -43,12 +55,13 @@ def kept(body: ChatCompletionRequest) -> bool:
 class Keeping:
     """Hears an answer and keeps it before its last event is told.
 
-    The first choice is the one that can be gone on from. new: the request's own messages.
+    The first choice is the one that can be gone on from. given: the items of the request's own
+    messages.
     """
 
     body: ChatCompletionRequest
     past: Past
-    new: Sequence[Message]
+    given: list[Item]
     turn: Turn
     head: Head
     token_bytes: TokenBytes | None
@@ -60,35 +73,33 @@ class Keeping:
         async for event in events:
             self._found[event.choice].add(event)
             if isinstance(event, ChoiceEnd) and all(one.end for one in self._found):
-                await unbroken(self._keep())
+                await unbroken(self._kept())
             yield event
 
+    async def _kept(self) -> None:
+        """What goes wrong here takes nothing from the answer, which was given."""
+        try:
+            await self._keep()
+        except Exception:
+            log.exception("a chat completion could not be kept")
+
     async def _keep(self) -> None:
-        given = message_items(self.new, lambda kind, n: item_id(kind, self.head.id, "i", n))
         said = [self._found[0].said]
         output = message_items(said, lambda kind, n: item_id(kind, self.head.id, "o", n))
-        await self._add_to_conversation([*given, *output])
+        earlier = self.past.earlier
+        if earlier.conversation is not None:
+            conversations = Conversations(self.past.stored)
+            await conversations.add_answer(earlier.conversation, [*self.given, *output])
         if self.body.store:
             whole = completion(
                 self.turn, self.head, self._found, self.token_bytes, legacy=self.body.legacy
             )
             whole.metadata = self.body.metadata or {}
-            earlier = self.past.earlier
             document = kept_answer(
-                whole.model_dump(), given, output, earlier.previous, earlier.conversation
+                whole.model_dump(), self.given, output, earlier.previous, earlier.conversation
             )
             document["messages"] = [_stored_message(one) for one in self.body.messages]
             await self.past.stored.keep("chat.completion", self.head.id, document)
-
-    async def _add_to_conversation(self, items: list[Item]) -> None:
-        """Not to one that was deleted since."""
-        conversation = self.past.earlier.conversation
-        if conversation is None:
-            return
-        try:
-            await Conversations(self.past.stored).add(conversation, items)
-        except NotFound:
-            return
 
 
 def _stored_message(message: Any) -> dict[str, Any]:

@@ -42,11 +42,11 @@ async def create_chat_completion(
         priority=priority_of(request, body.priority),
         before=past.messages,
     )
-    turn = await service.start(asked)
     begun = head(model)
-    new = asked.messages[len(past.messages) :]
+    given = past.items(asked.messages[len(past.messages) :], begun.id) if kept(body) else None
+    turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
-    keeping = Keeping(body, past, new, turn, begun, token_bytes) if kept(body) else None
+    keeping = None if given is None else Keeping(body, past, given, turn, begun, token_bytes)
 
     def heard(events: AsyncIterator[TurnEvent]) -> AsyncIterator[TurnEvent]:
         return events if keeping is None else keeping.hear(events)

@@ -4,12 +4,12 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from server.api.chat.answer import Usage, fingerprint, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
-from server.api.outgoing import ClosedModel
+from server.api.outgoing import NEVER_NULL, ClosedModel
 from server.api.streams import TextFrames, frame
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
@@ -21,19 +21,19 @@ TextReason = Literal["stop", "length"]
 
 
 class TextChoice(ClosedModel):
-    """One of the answers; finish_reason is null in the chunks before its last."""
+    """One of the answers."""
 
     index: int
     text: str
     logprobs: TextLogprobs | None
-    finish_reason: TextReason | None
+    finish_reason: Annotated[TextReason | None, NEVER_NULL]
 
 
 class TextChoiceWithIds(TextChoice):
-    """token_ids: of the answer, a stop token included. The prompt's come once per choice."""
+    """token_ids: of the answer, a stop token included."""
 
     token_ids: list[int]
-    prompt_token_ids: list[int] | None
+    prompt_token_ids: Annotated[list[int] | None, NEVER_NULL]
 
 
 class TextCompletion(ClosedModel):

@@ -7,8 +7,25 @@ from typing import Annotated, Literal
 
 from server.api.chat.answer import Usage
 from server.api.chat.events import DONE, StreamError, UnnamedEvent
-from server.api.completions.answer import TextChoice, TextChoiceWithIds
+from server.api.completions.answer import TextReason
+from server.api.logprobs import TextLogprobs
 from server.api.outgoing import OPTIONAL, ClosedModel, JsonOf
+
+
+class TextChunkChoice(ClosedModel):
+    """More of one of the answers; its last chunk has finish_reason."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: TextReason | None
+
+
+class TextChunkChoiceWithIds(TextChunkChoice):
+    """token_ids: of this chunk's text, a stop token included. The prompt's come in the first."""
+
+    token_ids: list[int]
+    prompt_token_ids: list[int] | None
 
 
 class TextChunk(ClosedModel):
@@ -21,7 +38,7 @@ class TextChunk(ClosedModel):
     object: Literal["text_completion"]
     created: int
     model: str
-    choices: list[TextChoiceWithIds | TextChoice]
+    choices: list[TextChunkChoiceWithIds | TextChunkChoice]
     system_fingerprint: str
     usage: Annotated[Usage | None, OPTIONAL] = None
 

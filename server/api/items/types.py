@@ -11,6 +11,7 @@ from server.api.logprobs import ContentToken
 from server.api.outgoing import ClosedModel
 
 ItemStatus = Literal["in_progress", "completed", "incomplete"]
+DoneStatus = Literal["completed", "incomplete"]
 
 
 class OutputText(ClosedModel):
@@ -101,7 +102,7 @@ class ToldCustomOutput(ToldItem):
 
 
 class ToldThoughts(ToldItem):
-    """Thoughts of a model's here, which come whole and so without a summary."""
+    """Thoughts."""
 
     type: Literal["reasoning"]
     summary: Annotated[list[Any], Field(max_length=0)]
@@ -116,8 +117,33 @@ class SentThoughts(ToldItem):
     content: list[ReasoningText]
 
 
+class DoneAnswer(ToldAnswer):
+    """A message of the model's."""
+
+    status: DoneStatus
+
+
+class DoneFunctionCall(ToldFunctionCall):
+    """A call of the model's; arguments: JSON as a string."""
+
+    status: DoneStatus
+
+
+class DoneCustomCall(ToldCustomCall):
+    """A call of a custom tool."""
+
+    status: DoneStatus
+
+
+class DoneThoughts(ToldThoughts):
+    """Thoughts of the model's, which come whole and so without a summary."""
+
+    status: DoneStatus
+
+
+# A response is told and kept only before and after its items are written.
 OutputItem = Annotated[
-    ToldAnswer | ToldFunctionCall | ToldCustomCall | ToldThoughts, Field(discriminator="type")
+    DoneAnswer | DoneFunctionCall | DoneCustomCall | DoneThoughts, Field(discriminator="type")
 ]
 # Of messages the role tells which it is, so that no one key tells of all.
 AnyItem = (

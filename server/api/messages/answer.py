@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from server.api.outgoing import ClosedModel, ToldAs
+from server.api.outgoing import NEVER_NULL, ClosedModel, ToldAs
 
 StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
 # Thoughts are not read when they come back, so that none is vouched for.
@@ -68,7 +68,7 @@ class AnthropicAnswer(ClosedModel):
     role: Literal["assistant"] = "assistant"
     model: str
     content: list[Annotated[dict[str, Any], ToldAs(ToldBlock)]] = Field(default_factory=list)
-    stop_reason: StopReason | None = None
+    stop_reason: Annotated[StopReason | None, NEVER_NULL] = None
     stop_sequence: str | None = None
     usage: MessageUsage
 

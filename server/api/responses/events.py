@@ -3,13 +3,15 @@
 ResponseWriter writes them without these types, which cost time; tests hold it to them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from server.api.items.types import OutputItem, OutputText, ReasoningText
 from server.api.outgoing import ClosedModel, JsonOf
 from server.api.responses.answer import Response
+
+Nothing = Annotated[list[Any], Field(max_length=0)]
 
 
 class Numbered(ClosedModel):
@@ -66,11 +68,54 @@ class OfOutput(Numbered):
     output_index: int
 
 
+class OpenItem(ClosedModel):
+    """An item of which nothing is written yet."""
+
+    id: str
+    status: Literal["in_progress"]
+
+
+class OpenAnswer(OpenItem):
+    """A message."""
+
+    type: Literal["message"]
+    role: Literal["assistant"]
+    content: Nothing
+
+
+class OpenFunctionCall(OpenItem):
+    """A call."""
+
+    type: Literal["function_call"]
+    call_id: str
+    name: str
+    arguments: Literal[""]
+
+
+class OpenCustomCall(OpenItem):
+    """A call of a custom tool."""
+
+    type: Literal["custom_tool_call"]
+    call_id: str
+    name: str
+    input: Literal[""]
+
+
+class OpenThoughts(OpenItem):
+    """Thoughts."""
+
+    type: Literal["reasoning"]
+    summary: Nothing
+    content: Nothing
+
+
 class OutputItemAdded(OfOutput):
     """An item begins."""
 
     type: Literal["response.output_item.added"]
-    item: OutputItem
+    item: Annotated[
+        OpenAnswer | OpenFunctionCall | OpenCustomCall | OpenThoughts, Field(discriminator="type")
+    ]
 
 
 class OutputItemDone(OfOutput):

@@ -14,7 +14,7 @@ from server.api.stored.documents import kept_answer
 from server.api.streams import unbroken
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, TurnEvent
-from server.errors import NotFound, RequestError
+from server.errors import RequestError
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +112,14 @@ class Writing:
             await self.stored.written("response", self.id)
 
     async def _keep_ended(self, last: Sequence[Event]) -> None:
-        await self._keep_events(last)
-        self.put()
-        await self._add_to_conversation()
-        await self.written()
+        """What goes wrong here takes nothing from the answer, which was given."""
+        try:
+            await self._keep_events(last)
+            self.put()
+            await self._add_to_conversation()
+            await self.written()
+        except Exception:
+            log.exception("a response could not be kept")
 
     async def _keep_failed(self, last: Sequence[Event]) -> None:
         await self._keep_events(last)
@@ -129,12 +133,9 @@ class Writing:
             await self.stored.keep("response.events", self.id, events)
 
     async def _add_to_conversation(self) -> None:
-        """An answer that is broken off is no part of it; nor is one to what was deleted since."""
+        """An answer that is broken off is no part of it."""
         conversation = self.asked.earlier.conversation
         if conversation is None or self.writer.response.status == "cancelled":
             return
-        try:
-            items = [*self.asked.items, *self.writer.response.output]
-            await Conversations(self.stored).add(conversation, items)
-        except NotFound:
-            log.debug("a conversation was deleted while it was answered")
+        items = [*self.asked.items, *self.writer.response.output]
+        await Conversations(self.stored).add_answer(conversation, items)

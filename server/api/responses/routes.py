@@ -21,7 +21,7 @@ from server.api.responses.kept import Writing
 from server.api.responses.request import InputTokensBody, ResponseBody
 from server.api.responses.turn import prompt_request, read_prompt, start, turn_request
 from server.api.responses.writer import Event, ResponseWriter
-from server.api.stored import Stored
+from server.api.stored import Conversations, Stored
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -73,6 +73,8 @@ async def _begin(body: ResponseBody, request: Request, context: Context) -> Writ
     caller: str = request.state.caller
     stored = Stored(context.records, caller)
     asked = await read_prompt(body, stored, context.catalogue.offer(body.model).model)
+    if asked.earlier.conversation is not None:
+        Conversations(stored).check_room(asked.earlier.conversation, asked.items)
     service = await find_service(context, body.model)
     wanted = turn_request(body, asked, caller, service.model)
     turn_asked = replace(wanted, priority=priority_of(request, body.priority))

@@ -1,12 +1,15 @@
 """Conversations that are kept by the server, and what is added to them."""
 
+import logging
 import time
 from collections.abc import Iterable, Sequence
 
 from server.api.items import Item, new_id
 from server.api.stored.documents import Stored
-from server.errors import InvalidRequest
-from server.records import Document, Edit, TooLarge
+from server.errors import InvalidRequest, NotFound, RequestError
+from server.records import Document, Edit, TooLarge, packed
+
+log = logging.getLogger(__name__)
 
 _TOO_LARGE = "The conversation is larger than what this server keeps for all of them."
 
@@ -48,6 +51,23 @@ class Conversations:
         """
         return await self._edit(id, Edit("add", ("items",), list(items)))
 
+    def check_room(self, id: str, items: Sequence[Item]) -> None:
+        """Of a conversation that was found. Raises InvalidRequest where items do not fit."""
+        if len(packed(items)) > self._stored.room("conversation", id):
+            raise _too_large("conversation")
+
+    async def add_answer(self, id: str, items: Sequence[Item]) -> None:
+        """What was asked and answered, both or neither.
+
+        The answer was given by then, so nothing is raised where they cannot be kept.
+        """
+        try:
+            await self.add(id, items)
+        except NotFound:
+            log.debug("a conversation was deleted while it was answered")
+        except RequestError as error:
+            log.warning("an answer is no part of its conversation %s: %s", id, error.message)
+
     async def set_metadata(self, id: str, metadata: dict[str, str]) -> Document:
         """Raises NotFound."""
         return await self._edit(id, Edit("set", ("conversation", "metadata"), metadata))
@@ -72,5 +92,5 @@ class Conversations:
             raise _too_large() from error
 
 
-def _too_large() -> InvalidRequest:
-    return InvalidRequest(_TOO_LARGE, code="invalid_value")
+def _too_large(param: str | None = None) -> InvalidRequest:
+    return InvalidRequest(_TOO_LARGE, param=param, code="invalid_value")

@@ -53,6 +53,10 @@ class Stored:
         await self.written(kind, id)
         return kept
 
+    def room(self, kind: Kind, id: str) -> int:
+        """By how many bytes a document that was found may grow."""
+        return self.records.room(self.owner, kind, id)
+
     async def edit(self, kind: Kind, id: str, *edits: Edit) -> Document:
         """Changed. Raises NotFound, and TooLarge."""
         document = await self.records.edit(self.owner, kind, id, *edits)

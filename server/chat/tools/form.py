@@ -62,7 +62,7 @@ class ExpectedCalls:
 
     begun: what of their form the prompt ends in. held: what begins as CallForm.begun says goes on
     as a call. strict: those of the names that are called in no other way. custom: those of custom
-    tools.
+    tools. required: the answer has to be calls.
     """
 
     form: CallForm
@@ -71,3 +71,4 @@ class ExpectedCalls:
     held: bool = False
     strict: frozenset[str] = frozenset()
     custom: frozenset[str] = frozenset()
+    required: bool = False

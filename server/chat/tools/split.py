@@ -32,14 +32,16 @@ class CallSplitter:
     """Text in, content and calls out; the same, joined, however the text is cut.
 
     A call is known to be one when it is whole, or when its arguments begin and the model is held
-    to the form; what only begins like one is content. White space before a call, and the mark
-    that closes it, are neither. What the prompt has of a call counts as the text's beginning.
+    to the form; what only begins like one is content, unless the text ends while it may still be
+    one. White space before a call, and the mark that closes it, are neither. What the prompt has
+    of a call counts as the text's beginning. unsaid: the text ended in such a beginning.
     """
 
     def __init__(self, expected: ExpectedCalls) -> None:
         self._form = expected.form
         self._names = expected.names
         self._strict = expected.strict
+        self._required = expected.required
         self._begun = re.compile(expected.form.begun) if expected.held else None
         self._held = ""  # undecided
         self._at = -len(expected.begun)  # of it, in the text
@@ -48,6 +50,7 @@ class CallSplitter:
         self._sure = False  # what is scanned is a call
         self._closing = False  # a call has just ended
         self.calls = 0
+        self.unsaid = False
         self.content_at = self._at  # where the content since the last call begins
         self.push(expected.begun)
 
@@ -76,11 +79,20 @@ class CallSplitter:
         self._held += text
         return list(self._pieces())
 
-    def close(self) -> list[Piece]:
-        """What was held back, for a text that ends here."""
-        if self._closing or (self._after_call and not self._held.strip()):
+    def close(self, *, cut: bool = False) -> list[Piece]:
+        """What was held back, for a text that ends here; cut: the model would have gone on."""
+        self.unsaid = not self._closing and self._begins(cut=cut)
+        if self.unsaid or self._closing or (self._after_call and not self._held.strip()):
             self._drop(len(self._held))
         return list(self._content(len(self._held)))
+
+    def _begins(self, *, cut: bool) -> bool:
+        """What is held is the beginning of a call, and no text."""
+        if self._required:
+            return bool(self._held.strip())
+        if self._scanner is None or self._sure:
+            return False
+        return self._in_form or (cut and self._scanner.name not in self._strict)
 
     def _pieces(self) -> Iterator[Piece]:
         while not self._closing or self._end_call():
@@ -110,8 +122,13 @@ class CallSplitter:
 
     def _known(self, scanner: CallScanner, *, whole: bool) -> bool:
         """The scanned text is a call, or nothing but a call can come of it."""
-        held = self._begun is not None and self._begun.match(self._held.lstrip()) is not None
-        return (held and scanner.arguments) or (whole and scanner.name not in self._strict)
+        in_form = scanner.arguments and self._in_form
+        return in_form or (whole and scanner.name not in self._strict)
+
+    @property
+    def _in_form(self) -> bool:
+        """The model is held to the form of the call that has begun."""
+        return self._begun is not None and self._begun.match(self._held.lstrip()) is not None
 
     def _call(self, scanner: CallScanner) -> Iterator[Piece]:
         """What is new of a call."""

@@ -29,7 +29,9 @@ class Toolbox:
         names = frozenset(tool.name for tool in self.callable)
         strict = frozenset(tool.name for tool in self.callable if tool.strict)
         custom = frozenset(tool.name for tool in self.callable if tool.custom)
-        return ExpectedCalls(form, names, begun, held=True, strict=strict, custom=custom)
+        return ExpectedCalls(
+            form, names, begun, held=True, strict=strict, custom=custom, required=self.required
+        )
 
 
 NO_TOOLS = Toolbox()

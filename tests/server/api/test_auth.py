@@ -83,3 +83,35 @@ async def test_without_keys_everybody_is_the_same_caller() -> None:
         await ask(api)
         await ask(api, "Bearer anything")
     assert {request.caller for request in api.service.requests} == {"anonymous"}
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/tiny", "/openapi.json"])
+async def test_the_key_can_come_in_anthropics_header_everywhere(api: Api, path: str) -> None:
+    assert_error(await api.client.get(path, headers={"x-api-key": "wrong"}), 401)
+    response = await api.client.get(path, headers={"x-api-key": "first-key"})
+    assert response.status_code == 200
+
+
+async def test_the_caller_is_the_same_in_either_header(api: Api) -> None:
+    key = "zweiter-schlüssel".encode()
+    for headers in (
+        {"x-api-key": key},
+        {"authorization": b"Bearer " + key},
+        {"x-api-key": key, "authorization": b"Bearer " + key},
+        {"x-api-key": b"", "authorization": b"Bearer " + key},
+        {"x-api-key": key, "authorization": b"Basic dTpw"},
+    ):
+        response = await api.client.post(PATH, json=body(), headers=headers)
+        assert response.status_code == 200, headers
+    assert len({request.caller for request in api.service.requests}) == 1
+
+
+@pytest.mark.parametrize("path", [PATH, "/v1/messages"])
+async def test_two_different_keys_are_refused(api: Api, path: str) -> None:
+    pairs = [("first-key", "wrong"), ("wrong", "first-key"), KEYS]
+    for one, other in pairs:
+        headers = {"x-api-key": one.encode(), "authorization": f"Bearer {other}".encode()}
+        response = await api.client.post(path, json=body(max_tokens=1), headers=headers)
+        assert response.status_code == 401
+        assert "different keys" in response.json()["error"]["message"]
+    assert api.service.requests == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.records import KeptRecords, MemoryRecords, Records
+from server.records import Edit, KeptRecords, MemoryRecords, Records, TooLarge
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -86,3 +86,13 @@ async def test_a_document_that_grew_too_large_is_not_found_as_it_was(
     records.put("me", "note", "a", {"text": "x"})
     assert not records.put("me", "note", "a", {"text": "x" * 10_000})
     assert await records.get("me", "note", "a") is None
+
+
+async def test_a_document_can_grow_by_its_room(records: Records) -> None:
+    records.put("me", "note", "a", {"text": ""})
+    room = records.room("me", "note", "a")
+    assert room < records.room("me", "note", "b")
+    await records.edit("me", "note", "a", Edit("set", ("text",), "x" * room))
+    assert records.room("me", "note", "a") == 0
+    with pytest.raises(TooLarge):
+        await records.edit("me", "note", "a", Edit("set", ("text",), "x" * (room + 1)))
