@@ -20,13 +20,12 @@ Resume = Callable[[Sequence[Key | None]], Awaitable[Resumption]]
 class Retelling:
     """Reads conversations anew. resume: finds what is kept of one, else where all begin."""
 
-    def __init__(self, engine: EngineClient, resume: Resume) -> None:
+    def __init__(self, model: ServedModel, engine: EngineClient, resume: Resume) -> None:
+        self._model = model
         self._engine = engine
         self._resume = resume
 
-    async def retell(
-        self, model: ServedModel, request: TurnRequest, answer: Message
-    ) -> Snapshot | None:
+    async def retell(self, request: TurnRequest, answer: Message) -> Snapshot | None:
         """The state of a conversation in which an answer came without the thoughts before it.
 
         Fed again from the last boundary before it. None where the template has none at its end,
@@ -34,27 +33,27 @@ class Retelling:
         """
         try:
             told = (*request.messages, answer)
-            history = model.lay_out(request.owner, told, toolbox=toolbox_of(request)).history
+            history = self._model.lay_out(request.owner, told, toolbox=toolbox_of(request)).history
         except InvalidRequest:  # a template may want every conversation to end in a question
             return None
         if not history or history[-1].message != len(request.messages) or not history[-1].boundary:
             return None
         resumption = await self._resume([segment.key for segment in history])
-        left = pieces(model, history[resumption.segments :])
+        left = pieces(self._model, history[resumption.segments :])
         ids = [token for piece in left for token in piece]
         if not ids:
             return resumption.snapshot
-        return await self._read(model, request, ids, resumption.snapshot)
+        return await self._read(request, ids, resumption.snapshot)
 
     async def _read(
-        self, model: ServedModel, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
+        self, request: TurnRequest, ids: Sequence[int], start: Snapshot | None
     ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
             request=secrets.token_hex(12),
             start=start,
             pieces=(tuple(ids),),
-            branches=(Branch(Sampling(temperature=0), TextWatcher(model.tokenizer, ())),),
+            branches=(Branch(Sampling(temperature=0), TextWatcher(self._model.tokenizer, ())),),
             max_tokens=0,
             stop_ids=frozenset(),
             place=Place(priority=request.priority),

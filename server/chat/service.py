@@ -53,7 +53,6 @@ class ChatService:
         self._max_prompt_tokens = max_prompt_tokens
         self._observer = observer
         self._running: set[asyncio.Task[None]] = set()
-        self._retelling = Retelling(engine, self._resume)
         self._grammars = GrammarCompiler(model.tokenizer, model.spec.vocab_size)
         self.completions = CompletionService(
             model.tokenizer,
@@ -135,7 +134,8 @@ class ChatService:
     def _retell(self, request: TurnRequest) -> Retell | None:
         if self.model.keep_thinking:
             return None
-        return partial(self._retelling.retell, self.model, request)
+        # Made anew: kept here, it would hold the service, and the model with it, in a cycle.
+        return partial(Retelling(self.model, self._engine, self._resume).retell, request)
 
     async def _resume(self, keys: Sequence[Key | None]) -> Resumption:
         found = await self._sessions.resume(keys)
