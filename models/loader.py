@@ -80,10 +80,10 @@ def load(
     are computed by a NativeModel. adapter: merged into the weights, and into the fingerprint; not
     a tuned initial state. base: a model that this function made of the same checkpoint, in the
     same number format and on the same device: tensors that the adapter leaves alone are shared
-    with it; any other model is of no use, and of no harm. keep_packed: see native.packed.folder.
-    Raises CheckpointError with one sentence when the
-    checkpoint cannot be served, AdapterError when the adapter cannot, BackendError when the
-    environment forces an instruction set that is not there.
+    with it; any other model is of no use, and of no harm. keep_packed: see
+    native.keeping.folder_of. Raises CheckpointError with one sentence when the checkpoint cannot be
+    served, AdapterError when the adapter cannot, BackendError when the environment forces an
+    instruction set that is not there.
     """
     found = open_checkpoint(path)
     backend.fit(found.spec.parameters)

@@ -6,38 +6,27 @@ can write such a file decides what a model says, so one that others own or may w
 read. What is wrong with a file is said in the log, and it is made again.
 
 A file that is in use is mapped, and must stay as it is: it is written under another name and
-renamed, so that a new one takes the place of the old one, which lives on until nobody uses it.
+renamed, so that a new one takes the place of the old one, which lives on until nobody uses it
+(`packed_writer`).
 """
 
-import contextlib
 import ctypes
 import hashlib
 import json
-import logging
 import os
-import shutil
 import stat
 import struct
 import sys
-import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
-
 LAYOUT = 1  # raise it with every change to how weights are packed
-SMALLEST = 50_000_000  # parameters; fewer are packed in less than half a second
-_MAGIC = b"RWKVPACK"
-_FRONT = struct.Struct("<8sQ32s")
+MAGIC = b"RWKVPACK"
+FRONT = struct.Struct("<8sQ32s")
 _MOST_HEADER = 16 << 20
-_ALIGNED = 64
-_BLOCK = 2 << 20  # bytes: a huge page of most processors
-_SPARE = 2  # times a file's size that must be free on the disk before it is written
-_ABANDONED = 3600  # seconds after which a file that was never finished is deleted
 
 
 class PackedError(Exception):
@@ -69,26 +58,6 @@ class Blob:
     size: int
 
 
-def folder(setting: str, checkpoint: Path) -> Path | None:
-    """Where the packed weights of a checkpoint are kept; None for nowhere.
-
-    setting: off, a folder, or auto: beside the checkpoint, in the cache folder where that cannot
-    be written to.
-    """
-    if setting == "off":
-        return None
-    if setting != "auto":
-        return Path(setting).expanduser()
-    if os.access(checkpoint.parent, os.W_OK):
-        return checkpoint.parent
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (base if base.is_absolute() else Path.home() / ".cache") / "rwkv-server"
-
-
-def file_name(checkpoint: Path, key: Key) -> str:
-    return f"{checkpoint.stem}-{key.fingerprint[:16]}.{key.format}.packed"
-
-
 class PackedFile:
     """An open file of packed weights whose header is in order; the tensors are not read yet.
 
@@ -114,13 +83,13 @@ class PackedFile:
             raise
 
     def _header(self, key: Key) -> Mapping[str, Any]:
-        front = os.pread(self._file, _FRONT.size, 0)
-        if len(front) < _FRONT.size:
+        front = os.pread(self._file, FRONT.size, 0)
+        if len(front) < FRONT.size:
             raise PackedError("is truncated")
-        magic, length, digest = _FRONT.unpack(front)
-        if magic != _MAGIC or length > _MOST_HEADER:
+        magic, length, digest = FRONT.unpack(front)
+        if magic != MAGIC or length > _MOST_HEADER:
             raise PackedError("is of another kind")
-        text = os.pread(self._file, length, _FRONT.size)
+        text = os.pread(self._file, length, FRONT.size)
         if hashlib.sha256(text).digest() != digest:
             raise PackedError("is damaged")
         try:
@@ -157,7 +126,7 @@ class PackedFile:
             start, size, checksum = self._places[name]
             if read:
                 _fill(self._file, start, blobs[name], size)
-            if _checksum(blobs[name]) != checksum:
+            if checksum_of(blobs[name]) != checksum:
                 raise PackedError(f"is damaged in {name}")
 
         with ThreadPoolExecutor(threads) as pool:
@@ -168,80 +137,18 @@ class PackedFile:
         os.close(self._file)
 
 
-def write(path: Path, key: Key, blobs: Mapping[str, Blob]) -> None:
-    """All of it or nothing, readable by its owner alone. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _sweep(path)
-    header, starts, total = _layout(key, blobs)
-    if shutil.disk_usage(path.parent).free < _SPARE * total:
-        raise OSError("the disk is nearly full")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            for block in _blocks(_parts(header, starts, blobs.values())):
-                file.write(block)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def view_of(blob: Blob, size: int) -> memoryview:
+    if size != blob.size:
+        raise PackedError("has tensors of other sizes")
+    return memoryview((ctypes.c_char * size).from_address(blob.address)).cast("B")
 
 
-def _layout(key: Key, blobs: Mapping[str, Blob]) -> tuple[bytes, Sequence[int], int]:
-    """The header, where each tensor starts, and where the last one ends."""
-    checksums = [_checksum(blob) for blob in blobs.values()]
-    start = 0
+def checksum_of(blob: Blob) -> int:
+    from models.native.library import library
 
-    def laid_out() -> tuple[bytes, list[int], int]:
-        at, starts = start, []
-        for blob in blobs.values():
-            starts.append(at)
-            at += -(-blob.size // _ALIGNED) * _ALIGNED
-        rows = zip(blobs.items(), starts, checksums, strict=True)
-        tensors = {name: [begin, blob.size, total] for (name, blob), begin, total in rows}
-        return json.dumps({"key": asdict(key), "tensors": tensors}).encode(), starts, at
-
-    # Starts become longer numbers when they move; a page of room is more than they grow by.
-    start = _FRONT.size + len(laid_out()[0]) + 16 * len(blobs) + _ALIGNED
-    start -= start % _ALIGNED
-    return laid_out()
-
-
-def _parts(
-    header: bytes, starts: Sequence[int], blobs: Iterable[Blob]
-) -> Iterator[bytes | memoryview]:
-    """All of a file, in order."""
-    front = _FRONT.pack(_MAGIC, len(header), hashlib.sha256(header).digest())
-    yield front
-    yield header
-    done = len(front) + len(header)
-    for start, blob in zip(starts, blobs, strict=True):
-        yield bytes(start - done)
-        yield _view(blob, blob.size)
-        done = start + blob.size
-
-
-def _blocks(parts: Iterable[bytes | memoryview]) -> Iterator[bytearray]:
-    """The same bytes by _BLOCK, so that the system keeps them in pages as large."""
-    block = bytearray()
-    for part in parts:
-        view = memoryview(part)
-        while view:
-            room = _BLOCK - len(block)
-            block += view[:room]
-            view = view[room:]
-            if len(block) == _BLOCK:
-                yield block
-                block = bytearray()
-    yield block
-
-
-def _sweep(path: Path) -> None:
-    """Deletes what a process that was killed left behind."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                left.unlink()
+    loaded = library()
+    assert loaded is not None
+    return int(loaded.rwkv_checksum(blob.address, blob.size))
 
 
 def _check_owner(found: os.stat_result) -> None:
@@ -257,29 +164,15 @@ def _places(header: Mapping[str, Any]) -> dict[str, tuple[int, int, int]]:
         found = {name: (int(a), int(b), int(c)) for name, (a, b, c) in header["tensors"].items()}
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise PackedError("is of another kind") from error
-    if any(start < _FRONT.size or size < 1 for start, size, _ in found.values()):
+    if any(start < FRONT.size or size < 1 for start, size, _ in found.values()):
         raise PackedError("has tensors without a place")
     return found
 
 
 def _fill(file: int, start: int, blob: Blob, size: int) -> None:
-    view, done = _view(blob, size), 0
+    view, done = view_of(blob, size), 0
     while done < size:
         count = os.preadv(file, [view[done:]], start + done)
         if count == 0:
             raise PackedError("is truncated")
         done += count
-
-
-def _view(blob: Blob, size: int) -> memoryview:
-    if size != blob.size:
-        raise PackedError("has tensors of other sizes")
-    return memoryview((ctypes.c_char * size).from_address(blob.address)).cast("B")
-
-
-def _checksum(blob: Blob) -> int:
-    from models.native.library import library
-
-    loaded = library()
-    assert loaded is not None
-    return int(loaded.rwkv_checksum(blob.address, blob.size))

@@ -1,20 +1,19 @@
-"""All batches: created, asked for, cancelled; each runs until it has ended or expired."""
+"""All batches: created, asked for, cancelled; each takes its course until it has ended."""
 
 import asyncio
 import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
-from pathlib import Path
-from typing import BinaryIO, get_args
+from typing import get_args
 
-from server.batches.lines import Checked, check, fault
-from server.batches.record import Batch, Records, Status, not_found
-from server.batches.run import Call, Run, recount
-from server.errors import InvalidRequest, NoRoom, NotFound, RequestError, Unreadable
+from server.batches.course import Course
+from server.batches.ledger import Ledger
+from server.batches.record import Batch, Status, not_found
+from server.batches.run import Call, recount
+from server.errors import InvalidRequest, NotFound, Unreadable
 from server.files import FileStore
 
 log = logging.getLogger(__name__)
@@ -42,31 +41,27 @@ class Batches:
     ) -> None:
         self.call: Call | None = None
         self._files = files
+        self._ledger = Ledger(files)
         self._together = asyncio.Semaphore(together)
         self._window_s, self._days = window_s, days
         self._batches: dict[str, Batch] = {}
         self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._unwritten: set[str] = set()  # whose last change is not on disk, for want of room
         self._tidying: asyncio.Task[None] | None = None
-
-    @property
-    def _records(self) -> Records:
-        return Records(self._files.folder)
 
     def start(self) -> None:
         """Go on with what another run of the server has begun; call from the event loop."""
         self._tidying = asyncio.create_task(self._tidy_always())
         if not self._files.lasts:
             return
-        for batch in self._records.load():
+        for batch in self._ledger.records.load():
             self._batches[batch.id] = batch
             if not batch.ended:
                 with suppress(Unreadable):  # which will be told as the batch's end
-                    recount(batch, self._records)
+                    recount(batch, self._ledger.records)
                 self._begin(batch)
-            elif self._records.has_results(batch):
-                self._unwritten.add(batch.id)
+            elif self._ledger.records.has_results(batch):
+                self._ledger.unwritten.add(batch.id)
 
     async def stop(self) -> None:
         """Leave what is under way as it is."""
@@ -107,7 +102,7 @@ class Batches:
             metadata=metadata,
             output_lasts_s=output_lasts_s,
         )
-        self._records.save(batch)
+        self._ledger.records.save(batch)
         self._batches[batch.id] = batch
         self._begin(batch)
         return batch
@@ -139,12 +134,14 @@ class Batches:
                 code="invalid_value",
             )
         if batch.status != "cancelling":
-            self._turn(batch, "cancelling")
+            self._ledger.turn(batch, "cancelling")
             self._tasks[id].cancel()
         return batch
 
     def _begin(self, batch: Batch) -> None:
-        task = asyncio.create_task(self._run(batch))
+        assert self.call is not None
+        course = Course(batch, self._files, self._ledger, self.call, self._together)
+        task = asyncio.create_task(course.run())
         self._tasks[batch.id] = task
         task.add_done_callback(lambda _: self._ended(batch, task))
 
@@ -154,96 +151,6 @@ class Batches:
         if task.cancelled() and batch.status == "cancelling" and not self._stopping:
             # A task that was cancelled does nothing more: another one ends the batch.
             self._begin(batch)
-
-    async def _run(self, batch: Batch) -> None:
-        try:
-            await self._go(batch)
-        except RequestError as error:
-            await self._fail(batch, error.code or "invalid_value", error.message)
-        except Exception:
-            log.exception("a batch broke")
-            await self._fail(batch, "internal_error", "The server failed to run this batch.")
-
-    async def _fail(self, batch: Batch, code: str, message: str) -> None:
-        """With the answers it has."""
-        batch.errors.append(fault(code, message))
-        await self._finish(batch, "failed")
-
-    async def _go(self, batch: Batch) -> None:
-        self._files.get(batch.owner, batch.input_file_id)
-        source = partial(self._files.open, batch.owner, batch.input_file_id)
-        if batch.status == "validating":
-            await self._validate(batch, source)
-        assert self.call is not None
-        run = Run(batch, source, self._records, self.call, self._together)
-        if batch.status == "in_progress":
-            await self._answer(batch, run)
-        if batch.status == "cancelling":
-            if "in_progress" in batch.at:  # its file is known to be good
-                await run.give_up_rest("batch_cancelled")
-            await self._finish(batch, "cancelled")
-        elif batch.status == "finalizing":
-            await self._finish(batch, "completed")
-
-    async def _validate(self, batch: Batch, source: Callable[[], BinaryIO]) -> None:
-        def look() -> Checked:
-            with source() as opened:
-                return check(opened, batch.endpoint)
-
-        found = await asyncio.to_thread(look)
-        batch.total, batch.model, batch.errors = found.total, found.model, found.faults
-        self._turn(batch, "failed" if found.faults else "in_progress")
-
-    async def _answer(self, batch: Batch, run: Run) -> None:
-        try:
-            async with asyncio.timeout(batch.expires - time.time()):
-                await run.answer_all()
-        except TimeoutError:
-            await run.give_up_rest("batch_expired")
-            await self._finish(batch, "expired")
-        else:
-            self._turn(batch, "finalizing")
-
-    async def _finish(self, batch: Batch, status: Status) -> None:
-        """Raises NoRoom or Unreadable where it would be completed, without its results."""
-        try:
-            await self._gather(batch)
-        except (NoRoom, Unreadable):
-            if status == "completed":
-                raise
-            self._unwritten.add(batch.id)
-        if status != "completed":
-            batch.failed = batch.total - batch.completed
-        self._turn(batch, status)
-        if batch.id not in self._unwritten:
-            self._records.forget_results(batch)
-
-    async def _gather(self, batch: Batch) -> None:
-        """Makes files of what was written. Raises NoRoom, and Unreadable."""
-        answers, faults = self._records.answers(batch), self._records.faults(batch)
-        if batch.output_file_id is None:
-            batch.output_file_id = await asyncio.to_thread(self._keep, batch, answers, "output")
-        if batch.error_file_id is None:
-            batch.error_file_id = await asyncio.to_thread(self._keep, batch, faults, "error")
-
-    def _keep(self, batch: Batch, path: Path, kind: str) -> str | None:
-        if not path.is_file() or not path.stat().st_size:
-            return None
-        name, lasts_s = f"{batch.id}_{kind}.jsonl", batch.output_lasts_s
-        return self._files.adopt(
-            batch.owner, path, filename=name, purpose="batch_output", lasts_s=lasts_s
-        ).id
-
-    def _turn(self, batch: Batch, status: Status) -> None:
-        """At once, and on disk as soon as there is room."""
-        batch.status = status
-        batch.at[status] = time.time()
-        try:
-            self._records.save(batch)
-        except NoRoom:
-            if batch.id not in self._unwritten:
-                log.warning("a batch cannot be written down for now: the disk is full")
-            self._unwritten.add(batch.id)
 
     async def _tidy_always(self) -> None:
         while True:
@@ -255,29 +162,12 @@ class Batches:
 
     async def tidy(self) -> None:
         """Write what there was no room for, and forget what is past its time."""
-        for batch in [self._batches[id] for id in self._unwritten if id in self._batches]:
-            await self._write_again(batch)
+        for batch in [self._batches[id] for id in self._ledger.unwritten if id in self._batches]:
+            await self._ledger.write_again(batch)
         old = time.time() - self._days * _DAY_S
         for batch in list(self._batches.values()):
             if self._days and batch.ended and max(batch.at.values()) < old:
                 del self._batches[batch.id]
-                self._unwritten.discard(batch.id)
-                await asyncio.to_thread(self._forget, batch)
+                self._ledger.unwritten.discard(batch.id)
+                await asyncio.to_thread(self._ledger.forget, batch)
         await asyncio.to_thread(self._files.prune)
-
-    async def _write_again(self, batch: Batch) -> None:
-        try:
-            if batch.ended:
-                await self._gather(batch)
-            self._records.save(batch)
-        except (NoRoom, Unreadable):
-            return
-        self._unwritten.discard(batch.id)
-        if batch.ended:
-            self._records.forget_results(batch)
-
-    def _forget(self, batch: Batch) -> None:
-        for id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            with suppress(NotFound):  # deleted, or past its own time
-                self._files.delete(batch.owner, id)
-        self._records.delete(batch)

@@ -15,7 +15,7 @@ from models.tokenizer import load as load_tokenizer
 from server import __version__
 from server.bench.drive import Say
 from server.bench.report import BenchError, QualityReport, Row
-from server.bench.run import Target, load
+from server.bench.target import Target, load
 from server.config import ModelSettings
 
 REFERENCE = "float32"

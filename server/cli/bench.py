@@ -20,7 +20,7 @@ from server.bench.report import LEAST_TURNS, BenchError, Plan
 from server.cli import options
 
 if TYPE_CHECKING:  # torch is behind it
-    from server.bench.run import Target
+    from server.bench.target import Target
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -96,7 +96,8 @@ def bench(  # noqa: PLR0913, PLR0917
     with _progress() as say, _one_sentence(), _orderly_end():
         if plot:
             picture.check(plot)
-        from server.bench.run import Against, measure
+        from server.bench.run import measure
+        from server.bench.servers import Against
 
         other = Against(against, against_model, api_key) if against else None
         if only_against:
@@ -170,7 +171,7 @@ def _target(
     say: Callable[[str], None],
 ) -> Iterator["Target"]:
     from models.random_weights import SIZES
-    from server.bench.run import Target, checkpoint
+    from server.bench.target import Target, checkpoint
 
     if model and shape:
         options.fail("give --model for a checkpoint or --shape for random weights, not both.")

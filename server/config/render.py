@@ -12,7 +12,7 @@ from server.config.about import Section
 from server.config.schema import ENTRY_KEYS, KEYS, LISTS, SECTIONS, Key, Settings, Source
 
 MASK = "***"
-BEGIN = "<!-- settings: made from server/config/schema.py by `make docs` -->"
+BEGIN = "<!-- settings: made from server/config/ by `make docs` -->"
 END = "<!-- end of settings -->"
 _HEADER = """\
 # Configuration of rwkv-server: every setting with its default.

@@ -9,7 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server.engine.messages import FinishReason
 from server.metrics import (
-    REASONS,
     ArchiveReading,
     DocumentsReading,
     EngineReading,
@@ -18,6 +17,7 @@ from server.metrics import (
     Reading,
     StoreReading,
 )
+from server.metrics.observers import REASONS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from server.metrics import _WithoutCreated
+from server.metrics.registry import WithoutCreated
 from server.tallies import Spreads, Tallies
 
 BOUNDS = (0.0005, 0.25, 1.0, 2.5, 10)
@@ -16,7 +16,7 @@ VALUES = st.one_of(st.sampled_from(BOUNDS), st.floats(0, 20))
 
 def expositions(registry: CollectorRegistry) -> list[bytes]:
     """In both forms, as the server sends them."""
-    shown = _WithoutCreated(registry)
+    shown = WithoutCreated(registry)
     return [generate_latest(shown), openmetrics(shown)]
 
 

@@ -18,6 +18,7 @@ from models.gosling.dialogues import (
     shaped,
     sums,
     talk,
+    telling,
     toolbox,
     tools,
     words,
@@ -65,13 +66,13 @@ def behind(d: Draw, ordinary: Draw, tested: list[Exchange]) -> Dialogue:
 
 def recalled(d: Draw, ordinary: Draw, gap: int) -> Dialogue:
     """Facts told, `gap` other turns, one of the facts asked back."""
-    memory = facts.Memory()
+    memory = telling.Memory()
     told = asked_facts(d)
-    opening = facts.tell(d, memory, told)
+    opening = telling.tell(d, memory, told)
     where = compose.Setting()
     between = [compose.single(ordinary, where, filler(d)) for _ in range(gap)]
     if gap and d.chance(0.2):
-        between[d.between(0, gap - 1)] = facts.correct(d, memory)
+        between[d.between(0, gap - 1)] = telling.correct(d, memory)
     question = facts.ask(d, d.pick(list(memory.facts.values())))
     exchanges = [opening, *between, question]
     return compose.assemble("", exchanges, "facts", checked=lambda i: i == gap + 1)
@@ -83,7 +84,7 @@ def filler(d: Draw) -> str:
 
 def asked_facts(d: Draw) -> list[kinds.Fact]:
     if d.split is not Split.REAL_NAMES:
-        return facts.new_facts(d, d.pick((1, 1, 2, 3)))
+        return telling.new_facts(d, d.pick((1, 1, 2, 3)))
     sections = d.pick((("name",), ("town",), ("called",), ("name", "town"), ("town", "called")))
     return [kinds.fact(d, section) for section in sections]
 

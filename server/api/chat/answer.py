@@ -2,13 +2,14 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from server.api.chat.calls import FunctionCall, MessageCall, MessageToolCall, begun_call
+from server.api.chat.usage import Usage, usage
 from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.api.outgoing import LEFT_OUT, ClosedModel
 from server.chat.served import ServedModel
@@ -33,32 +34,6 @@ REASONS: Mapping[EndReason, WireReason] = {
     "cancelled": "length",
     "tool_calls": "tool_calls",
 }
-
-
-class PromptDetails(ClosedModel):
-    """cached_tokens came with a kept state and were not computed again."""
-
-    cached_tokens: int
-    audio_tokens: int = 0
-
-
-class CompletionDetails(ClosedModel):
-    """reasoning_tokens of the tokens are thoughts; nothing else that is counted here exists."""
-
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
-
-
-class Usage(ClosedModel):
-    """The prompt is counted once, completion tokens over all choices."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptDetails
-    completion_tokens_details: CompletionDetails
 
 
 class AnswerMessage(ClosedModel):
@@ -131,28 +106,6 @@ def head(model: ServedModel) -> Head:
 def fingerprint(model: ServedModel) -> str:
     """A short name of the weights."""
     return f"fp_{model.spec.fingerprint[:12]}"
-
-
-class Counted(Protocol):
-    """A prompt's tokens, and those of them that came with a kept state."""
-
-    prompt_tokens: int
-    cached_tokens: int
-
-
-def usage(turn: Counted, ends: Iterable[ChoiceEnd]) -> Usage:
-    """What a turn has used for the choices that have ended."""
-    ends = list(ends)
-    completion_tokens = sum(end.tokens for end in ends)
-    return Usage(
-        prompt_tokens=turn.prompt_tokens,
-        completion_tokens=completion_tokens,
-        total_tokens=turn.prompt_tokens + completion_tokens,
-        prompt_tokens_details=PromptDetails(cached_tokens=turn.cached_tokens),
-        completion_tokens_details=CompletionDetails(
-            reasoning_tokens=sum(end.reasoning_tokens for end in ends)
-        ),
-    )
 
 
 @dataclass

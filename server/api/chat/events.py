@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from server.api.chat.answer import Usage, WireReason
+from server.api.chat.answer import WireReason
 from server.api.chat.calls import CustomCall, FunctionCall
+from server.api.chat.usage import Usage
 from server.api.errors import ErrorDetail
 from server.api.logprobs import ChatLogprobs
 from server.api.outgoing import LEFT_OUT, OPTIONAL, ClosedModel, JsonOf

@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from server.api.chat.answer import SERVICE_TIER, Head, WireReason, finish_reason, usage
+from server.api.chat.answer import SERVICE_TIER, Head, WireReason, finish_reason
+from server.api.chat.usage import usage
 from server.api.logprobs import chat_logprobs
 from server.api.streams import TextFrames, frame
 from server.chat.tokens import TokenBytes

@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from server.api.chat.answer import Usage, fingerprint, usage
+from server.api.chat.answer import fingerprint
+from server.api.chat.usage import Usage, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.outgoing import NEVER_NULL, ClosedModel

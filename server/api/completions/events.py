@@ -5,8 +5,8 @@ CompletionWriter writes them without these types, which cost time; tests hold it
 
 from typing import Annotated, Literal
 
-from server.api.chat.answer import Usage
 from server.api.chat.events import DONE, StreamError, UnnamedEvent
+from server.api.chat.usage import Usage
 from server.api.completions.answer import TextReason
 from server.api.logprobs import TextLogprobs
 from server.api.outgoing import OPTIONAL, ClosedModel, JsonOf

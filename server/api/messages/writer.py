@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from server.api.chat.answer import Counted
+from server.api.chat.usage import Counted
 from server.api.items import new_id
 from server.api.messages.answer import (
     UNSIGNED,

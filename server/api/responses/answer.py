@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from server.api.chat.answer import SERVICE_TIER, Counted
+from server.api.chat.answer import SERVICE_TIER
+from server.api.chat.usage import Counted
 from server.api.items import Item
 from server.api.items.types import OutputItem
 from server.api.outgoing import ClosedModel, ToldAs

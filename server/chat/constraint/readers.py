@@ -5,61 +5,20 @@ of lists. That llguidance enforces what is copied is held against it in the test
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from server.chat.constraint import regex
+from server.chat.constraint.constants import check_number, check_value
 from server.chat.constraint.formats import FORMATS
-from server.chat.constraint.problems import Place, invalid, unsupported
+from server.chat.constraint.found import Copy, Found
+from server.chat.constraint.problems import Place, unsupported
 
 _TYPES = ("null", "boolean", "integer", "number", "string", "array", "object")
-_SHORT_ESCAPES = frozenset("\b\f\n\r\t")
 _MOST_VALUES = 5_000
 _MOST_PATTERNS = 32  # of names, which are compared with each other
 _MOST = 1_000_000  # of what is counted: characters, items, properties
-_EXACT = 2**53  # beyond it not every integer is a double
 _FINEST = 9  # decimal places
-
-Copy = Mapping[str, Any]
-
-
-class Walk(Protocol):
-    """What the keywords need of the walk over their schema."""
-
-    def read(self, schema: Any, place: Place, depth: int) -> dict[str, Any] | bool: ...
-
-    def refer(self, reference: str, place: Place) -> str: ...
-
-    def overlap(self, options: list[Any]) -> tuple[int, int] | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A keyword's value in a schema; beside: all of that schema, `depth` levels down."""
-
-    value: Any
-    place: Place
-    beside: Mapping[str, Any]
-    walk: Walk
-    depth: int
-
-    @property
-    def keyword(self) -> str:
-        return str(self.place).rpartition(".")[2]
-
-    def read(self, schema: Any, *steps: str | int) -> dict[str, Any] | bool:
-        """The copy of a schema that stands in the value, `steps` below it."""
-        place = self.place
-        for step in steps:
-            place /= step
-        return self.walk.read(schema, place, self.depth + 1)
-
-    def invalid(self, message: str) -> Exception:
-        return invalid(self.place, message)
-
-    def unsupported(self, why: str) -> Exception:
-        return unsupported(self.place, why)
 
 
 def _type(found: Found) -> Copy:
@@ -71,7 +30,7 @@ def _type(found: Found) -> Copy:
 
 
 def _const(found: Found) -> Copy:
-    _check_value(found.value, found.place)
+    check_value(found.value, found.place)
     return {"const": found.value}
 
 
@@ -81,40 +40,14 @@ def _enum(found: Found) -> Copy:
     if len(found.value) > _MOST_VALUES:
         raise found.unsupported(f"it has more than {_MOST_VALUES} values")
     for number, value in enumerate(found.value):
-        _check_value(value, found.place / number)
+        check_value(value, found.place / number)
     return {"enum": found.value}
-
-
-def _check_value(value: Any, place: Place, depth: int = 0) -> None:
-    """That a constant can be written, and is read as the same."""
-    if depth > 16:
-        raise unsupported(place, "it is nested too deeply")
-    if isinstance(value, str) and not _writable(value):
-        raise unsupported(place, "it holds a control character that has no short escape in JSON")
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        _check_number(value, place)
-    items = (
-        value if isinstance(value, list) else [*value.values()] if isinstance(value, dict) else []
-    )
-    for item in items:
-        _check_value(item, place, depth + 1)
-
-
-def _writable(text: str) -> bool:
-    return all((char >= " " and char != "\x7f") or char in _SHORT_ESCAPES for char in text)
-
-
-def _check_number(value: float, place: Place) -> None:
-    if abs(value) > _EXACT or "e" in repr(value):
-        raise unsupported(
-            place, "beyond 2^53, and for fractions below 0.0001, numbers are not exact"
-        )
 
 
 def _number(found: Found) -> Copy:
     if isinstance(found.value, bool) or not isinstance(found.value, int | float):
         raise found.invalid("must be a number")
-    _check_number(found.value, found.place)
+    check_number(found.value, found.place)
     return {found.keyword: found.value}
 
 

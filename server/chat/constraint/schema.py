@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from server.chat.constraint.disjoint import overlapping
+from server.chat.constraint.found import Found
 from server.chat.constraint.keywords import ANNOTATIONS, REFUSED
 from server.chat.constraint.meetings import meeting_patterns
 from server.chat.constraint.problems import Place, invalid, unsupported
-from server.chat.constraint.readers import READERS, Found
+from server.chat.constraint.readers import READERS
 
 _DEEPEST = 64
 _MOST = 5_000  # schemas in a schema

@@ -16,7 +16,7 @@ from server.chat.tools.custom import (
 from server.chat.tools.form import BETWEEN, FENCED, HEAD, CallForm, ExpectedCalls
 from server.chat.tools.listing import ToolListing
 from server.chat.tools.split import CallPiece, CallSplitter, ContentPiece, Piece
-from server.chat.tools.toolbox import NO_TOOLS, Toolbox, toolbox
+from server.chat.tools.toolbox import NO_TOOLS, Toolbox, toolbox, toolbox_of
 from server.chat.tools.words import EXPLAINED, Worded, in_words
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "input_text",
     "parsed_arguments",
     "toolbox",
+    "toolbox_of",
 ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from server.chat.tools.form import CallForm, ExpectedCalls
-from server.chat.types import Thinking, Tool, ToolChoice
+from server.chat.types import Thinking, Tool, ToolChoice, TurnRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +43,7 @@ def toolbox(tools: tuple[Tool, ...], choice: ToolChoice, *, parallel: bool = Tru
         return NO_TOOLS
     callable = tuple(tool for tool in tools if not choice.names or tool.name in choice.names)
     return Toolbox(tools, callable, choice.mode == "required", parallel)
+
+
+def toolbox_of(request: TurnRequest) -> Toolbox:
+    return toolbox(request.tools, request.tool_choice, parallel=request.parallel_tool_calls)

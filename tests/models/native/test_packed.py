@@ -14,7 +14,7 @@ import torch
 
 from models import loader
 from models.backends import Backend
-from models.native import packed
+from models.native import keeping, packed, packed_writer
 from models.native.model import NativeModel
 from models.native.packed import PackedFile
 from tests.checkpoints import Sizes, random_rwkv, save
@@ -29,7 +29,7 @@ DIGESTS = ("e73e569acea14028", "5d73cd5d8cc4644d", "5d73cd5d8cc4644d", "642321c3
 
 @pytest.fixture(autouse=True)
 def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "SMALLEST", 0)
+    monkeypatch.setattr(keeping, "SMALLEST", 0)
 
 
 @pytest.fixture
@@ -172,13 +172,15 @@ def test_beside_a_checkpoint_where_nothing_can_be_written_the_cache_is_taken(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert packed.folder("auto", Path("/models/a.pth")) == tmp_path / "rwkv-server"
+    assert keeping.folder_of("auto", Path("/models/a.pth")) == tmp_path / "rwkv-server"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert packed.folder("auto", Path("/models/a.pth")) == Path.home() / ".cache" / "rwkv-server"
+    assert (
+        keeping.folder_of("auto", Path("/models/a.pth")) == Path.home() / ".cache" / "rwkv-server"
+    )
 
 
 def test_a_small_model_is_not_kept(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "SMALLEST", 10**9)
+    monkeypatch.setattr(keeping, "SMALLEST", 10**9)
     answer(checkpoint)
     assert kept(checkpoint.parent) == []
 
@@ -320,7 +322,7 @@ def test_a_file_of_another_owner_is_not_read(
 def test_without_room_on_the_disk_the_model_runs_and_the_log_says_so(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(packed, "_SPARE", 10**12)
+    monkeypatch.setattr(packed_writer, "_SPARE", 10**12)
     caplog.set_level(logging.WARNING)
     answer(checkpoint)
     assert "the disk is nearly full" in caplog.text
@@ -345,5 +347,5 @@ def test_a_change_of_the_layout_needs_another_number(dtype: torch.dtype, digest:
     model = native("7", SMALL, dtype)
     total = hashlib.sha256()
     for _, blob in sorted(model.packed(random_rwkv("7", SMALL)).items()):
-        total.update(bytes(packed._view(blob, blob.size)))
+        total.update(bytes(packed.view_of(blob, blob.size)))
     assert (packed.LAYOUT, total.hexdigest()[:16]) == (1, digest)
