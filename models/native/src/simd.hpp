@@ -149,34 +149,4 @@ inline Vec load_bf16(const uint16_t* from) {
 #endif
 }
 
-// The square tile at `from` (rows `stride` apart) turned into `to` (rows `to_stride` apart).
-inline void turn_tile(const float* from, int64_t stride, float* to, int64_t to_stride) {
-#if defined(__clang__) || __GNUC__ >= 12
-    // Each round interleaves row i with row i + LANES/2; log2(LANES) rounds turn the tile.
-    Vec a[LANES], b[LANES];
-    for (int i = 0; i < LANES; ++i) a[i] = load(from + i * stride);
-#if RWKV_LANES == 16
-#define RWKV_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define RWKV_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif RWKV_LANES == 8
-#define RWKV_LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define RWKV_HIGH 4, 12, 5, 13, 6, 14, 7, 15
-#else
-#define RWKV_LOW 0, 4, 1, 5
-#define RWKV_HIGH 2, 6, 3, 7
-#endif
-    for (int n = 1; n < LANES; n *= 2) {
-        for (int i = 0; i < LANES / 2; ++i) {
-            b[2 * i] = __builtin_shufflevector(a[i], a[i + LANES / 2], RWKV_LOW);
-            b[2 * i + 1] = __builtin_shufflevector(a[i], a[i + LANES / 2], RWKV_HIGH);
-        }
-        for (int i = 0; i < LANES; ++i) a[i] = b[i];
-    }
-    for (int i = 0; i < LANES; ++i) store(to + i * to_stride, a[i]);
-#else
-    for (int i = 0; i < LANES; ++i)
-        for (int j = 0; j < LANES; ++j) to[j * to_stride + i] = from[i * stride + j];
-#endif
-}
-
 }  // namespace

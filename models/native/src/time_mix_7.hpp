@@ -2,6 +2,7 @@
 #pragma once
 
 #include "heads.hpp"
+#include "turn.hpp"
 #include "wkv7.hpp"
 
 namespace {

@@ -66,10 +66,4 @@ inline void scan7(float* state, int64_t n, const Inputs7& in, int64_t tokens, fl
     scan_beside(ahead, n, tokens, [&](auto between) { scan7(state, n, in, tokens, y, between); });
 }
 
-// A square matrix of n·n, turned.
-inline void turn(const float* from, float* to, int64_t n) {
-    for (int64_t i = 0; i < n; i += LANES)
-        for (int64_t j = 0; j < n; j += LANES) turn_tile(from + i * n + j, n, to + j * n + i, n);
-}
-
 }  // namespace
