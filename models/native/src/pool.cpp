@@ -73,19 +73,26 @@ struct Team::Shared {
 Team::Team(int count) : shared_(new Shared) {
     shared_->count = count;
     shared_->counters = std::vector<Counter>(size_t(COUNTERS * count));
-    for (int i = 1; i < count; ++i) {
-        shared_->threads.emplace_back([this, i] {
-            for (uint64_t seen = 0;; ++seen) {
-                shared_->started.wait_past(seen);
-                if (shared_->stop) return;
-                shared_->work(shared_->context, i);
-                barrier();
-            }
-        });
+    try {
+        for (int i = 1; i < count; ++i) shared_->threads.emplace_back([this, i] { serve(i); });
+    } catch (...) {
+        end();
+        throw;
     }
 }
 
-Team::~Team() {
+Team::~Team() { end(); }
+
+void Team::serve(int thread) {
+    for (uint64_t seen = 0;; ++seen) {
+        shared_->started.wait_past(seen);
+        if (shared_->stop) return;
+        shared_->work(shared_->context, thread);
+        barrier();
+    }
+}
+
+void Team::end() {
     shared_->stop = true;
     shared_->started.raise();
     for (std::thread& thread : shared_->threads) thread.join();

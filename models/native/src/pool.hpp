@@ -11,7 +11,8 @@ namespace rwkv {
 
 class Team {
 public:
-    explicit Team(int count);  // the caller of run() is one of them
+    // The caller of run() is one of them. Throws what std::thread does.
+    explicit Team(int count);
     ~Team();
     Team(const Team&) = delete;
     Team& operator=(const Team&) = delete;
@@ -30,6 +31,9 @@ public:
 private:
     struct Shared;
     Shared* shared_;
+
+    void serve(int thread);
+    void end();
 };
 
 // Calls f(i) once for each i below `count`, each on the thread that asks first; on the caller's alone
