@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # In a process of its own, as a limit of memory stays; each thread asks for megabytes of stack.
 _TOO_MANY = """
 import os, resource, time
@@ -25,6 +27,7 @@ except MemoryError as error:
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for its threads")
 def test_of_threads_that_cannot_all_be_started_none_is_left() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _TOO_MANY], capture_output=True, text=True, check=False, timeout=60
