@@ -126,7 +126,8 @@ class Answer:
             pieces += self._splitter.close(cut=event.reason != "stop")
         yield from self._events(said.reasoning, pieces)
         yield from self._late_tokens(cut=True)
-        called = self._calls and event.reason == "stop"
+        whole = self._splitter is None or not self._splitter.within_call
+        called = self._calls and whole and event.reason == "stop"
         reason = "tool_calls" if called else event.reason
         yield ChoiceEnd(self._choice, reason, event.sampled, self._reasoning_tokens)
 

@@ -64,6 +64,11 @@ class CallSplitter:
         return self.calls > 0 or self._sure
 
     @property
+    def within_call(self) -> bool:
+        """The last of the calls that were told is not whole."""
+        return self._sure
+
+    @property
     def decided_to(self) -> int:
         """How many characters of the text are known to be no call's, or of one that is known."""
         if self._closing or self._after_call:

@@ -3,9 +3,9 @@
 import pytest
 
 from server.chat.template import G1, RAVEN, HeadedTemplate
-from server.chat.types import Message, TextDelta
+from server.chat.types import Message, TextDelta, ToolChoice
 from tests.server.chat.talking import length, user
-from tests.server.chat.test_tools import ASKED, CALL, REQUIRED, TOOLS, fed, writing
+from tests.server.chat.test_tools import ASKED, CALL, REQUIRED, ROME, TOOLS, fed, writing
 
 WORDS = "Let me see."
 GO_ON = user("Go on")
@@ -34,6 +34,21 @@ async def test_nothing_of_a_call_behind_a_thought_is_told() -> None:
         for most in range(14, 40):
             answer = await server.ask(ASKED, **options, max_tokens=most)
             assert (answer.text, answer.reason) == ("", "length"), most
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), REQUIRED], ids=lambda choice: choice.mode)
+async def test_a_call_that_a_stop_id_ends_within_its_arguments_is_none_to_be_made(
+    choice: ToolChoice,
+) -> None:
+    async with writing(CALL) as server:
+        options = {"tools": TOOLS, "tool_choice": choice, "max_tokens": 400}
+        whole = await server.ask(ASKED, **options)
+        answer = await server.ask(ASKED, **options, stop_token_ids=(ord("R") + 1,))
+        assert ([call.arguments for call in answer.calls], answer.reason) == (
+            ['{"city": "'],
+            "stop",
+        )
+        assert ([call.arguments for call in whole.calls], whole.reason) == ([ROME], "tool_calls")
 
 
 @pytest.mark.parametrize("keep_thinking", [False, True])
