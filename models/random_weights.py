@@ -24,8 +24,8 @@ from models.detect.shapes import Shapes
 HEAD_SIZE = 64
 VOCAB_SIZE = 65_536
 _NO_PRODUCTS = ("emb.weight", "r_k", "time_decay", "time_first", "time_faaaa")
-# What RWKV-6 adds to its shares and decays, as training begins (BlinkDL/RWKV-LM, RWKV-v5/src/model.py):
-# of full size they would magnify every rounding.
+# What RWKV-6 adds to its shares and decays, as training begins (BlinkDL/RWKV-LM,
+# RWKV-v5/src/model.py): of full size they would magnify every rounding.
 _BESIDE_A_BASE = ("time_maa_w2", "time_decay_w2")
 
 
