@@ -24,6 +24,9 @@ from models.detect.shapes import Shapes
 HEAD_SIZE = 64
 VOCAB_SIZE = 65_536
 _NO_PRODUCTS = ("emb.weight", "r_k", "time_decay", "time_first", "time_faaaa")
+# What RWKV-6 adds to its shares and decays, as training begins (BlinkDL/RWKV-LM,
+# RWKV-v5/src/model.py): of full size they would magnify every rounding.
+_BESIDE_A_BASE = ("time_maa_w2", "time_decay_w2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,8 @@ def _outlines(size: Size) -> Iterator[tuple[str, Tensor]]:
 def _random(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Of a magnitude that keeps activations near 1 through all layers."""
     tensor = torch.empty(shape, dtype=torch.bfloat16)
+    if name.endswith(_BESIDE_A_BASE):
+        return tensor.uniform_(-0.01, 0.01, generator=generator)
     if len(shape) > 1 and not name.endswith(_NO_PRODUCTS):
         # Low ranks are stored [in, out], the other matrices [out, in].
         inputs = shape[1] if name.endswith(".weight") else shape[-2]

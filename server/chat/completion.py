@@ -28,12 +28,14 @@ class CompletionRequest:
     """Prompts, as text or as ids of the vocabulary, and how each is continued.
 
     choices: to each prompt. logprobs: alternatives to report with every token's likelihood, those
-    of the prompts too if they are echoed; None reports nothing. max_tokens 0 reads the prompts.
+    of the prompts too if they are echoed; None reports nothing. ranked: each choice's tokens have
+    their likelihoods, asked for or not. max_tokens 0 reads the prompts.
     """
 
     caller: str
     prompts: tuple[str | tuple[int, ...], ...]
     choices: int = 1
+    ranked: bool = False
     max_tokens: int = 16
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
@@ -135,9 +137,9 @@ class CompletionService:
         wanted = len(request.prompts) * request.choices
         if wanted > self._engine.capacity:
             raise InvalidRequest(
-                f"{len(request.prompts)} prompts with n={request.choices} can never run together "
-                f"here: slots and queue together take {self._engine.capacity}",
-                param="prompt" if len(request.prompts) > 1 else "n",
+                f"{len(request.prompts)} prompts with {request.choices} answers each can never run "
+                f"together here: slots and queue together take {self._engine.capacity}",
+                param=_too_many(request),
             )
         return wanted
 
@@ -187,7 +189,7 @@ class CompletionService:
                 branches=tuple(self._branches(request, grammar)),
                 max_tokens=request.max_tokens,
                 stop_ids=frozenset((*ends, *request.stop_token_ids)),
-                logprobs=request.logprobs,
+                logprobs=0 if request.ranked and request.logprobs is None else request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
                 place=Place(request.caller, request.priority),
             ),
@@ -202,3 +204,10 @@ class CompletionService:
             watcher = TextWatcher(self._tokenizer, request.stop, trim=False, min_tokens=least)
             matcher = grammar.matcher() if grammar is not None else None
             yield Branch(replace(sampling, seed=sampling.seed + number), watcher, matcher)
+
+
+def _too_many(request: CompletionRequest) -> str:
+    """Which field asked for more answers than there can be."""
+    if len(request.prompts) > 1:
+        return "prompt"
+    return "best_of" if request.ranked else "n"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models import loader, random_weights
 from models.backends import select
@@ -73,6 +74,12 @@ def test_what_was_fed_long_ago_still_moves_the_logits(generation: str, tmp_path:
     assert rows[0].isfinite().all()
     assert rows[0].std() > 0.1
     assert not torch.equal(rows[0], rows[1])
+
+
+def test_shares_and_decays_of_rwkv_6_stay_near_their_base(tmp_path: Path) -> None:
+    tensors = load_file(random_weights.write(LITTLE["6"], tmp_path / "little.safetensors"))
+    for name in ("time_maa_w2", "time_decay_w2"):
+        assert 0 < tensors[f"blocks.1.att.{name}"].abs().max() <= 0.01
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

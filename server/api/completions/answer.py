@@ -51,10 +51,14 @@ class TextCompletion(ClosedModel):
 
 @dataclass(slots=True)
 class _Part:
-    """What is known of a choice and was not sent yet; `ids` are those of its answer."""
+    """What is known of a choice and was not sent yet; `ids` are those of its answer.
+
+    tokens: of the text; the first `echoed` are the prompt's.
+    """
 
     text: str = ""
     tokens: list[TextToken] = field(default_factory=list)
+    echoed: int = 0
     ids: list[int] = field(default_factory=list)
     reason: TextReason | None = None
 
@@ -63,6 +67,14 @@ class _Part:
         self.tokens += event.tokens
         if isinstance(event, TextDelta):
             self.ids += (token.id for token in event.tokens)
+        else:
+            self.echoed = len(self.tokens)
+
+    @property
+    def likelihood(self) -> float:
+        """The mean logarithm over the answer's tokens."""
+        told = [token.logprob.logprob for token in self.tokens[self.echoed :] if token.logprob]
+        return sum(told) / len(told) if told else 0.0
 
 
 class CompletionWriter:
@@ -72,8 +84,7 @@ class CompletionWriter:
         self._body = body
         self._completion = completion
         self._token_bytes = model.tokenizer.token_bytes
-        self._per_prompt = body.n or 1
-        self._choices = len(completion.prompt_ids) * self._per_prompt
+        self._written = len(completion.prompt_ids) * body.written
         self._head: dict[str, Any] = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
@@ -85,8 +96,8 @@ class CompletionWriter:
         self._frames: dict[int, TextFrames] = {}  # by choice
 
     async def whole(self) -> TextCompletion:
-        """Waits for the end of every choice. Raises AnswerFailed."""
-        parts = [_Part() for _ in range(self._choices)]
+        """Waits for the end of every choice that is written. Raises AnswerFailed."""
+        parts = [_Part() for _ in range(self._written)]
         ends: list[ChoiceEnd] = []
         async for event in self._completion.events():
             match event:
@@ -97,9 +108,23 @@ class CompletionWriter:
                     ends.append(event)
         return TextCompletion(
             **self._head,
-            choices=[self._choice(number, part) for number, part in enumerate(parts)],
+            choices=[self._choice(number, part) for number, part in enumerate(self._best(parts))],
             usage=usage(self._completion, ends),
         )
+
+    def _best(self, parts: list[_Part]) -> list[_Part]:
+        """Of the choices for each prompt those to return, the likeliest first if there are more."""
+        if not self._body.is_ranked:
+            return parts
+        ranked = (
+            sorted(
+                parts[first : first + self._body.written],
+                key=lambda part: part.likelihood,
+                reverse=True,
+            )
+            for first in range(0, len(parts), self._body.written)
+        )
+        return [part for group in ranked for part in group[: self._body.returned]]
 
     async def frames(self, events: AsyncIterator[CompletionEvent]) -> AsyncGenerator[bytes]:
         """A chunk for every piece of text, and one for the end of every choice."""
@@ -146,7 +171,7 @@ class CompletionWriter:
             return found
         first = number not in self._begun
         self._begun.add(number)
-        prompt = list(self._completion.prompt_ids[number // self._per_prompt])
+        prompt = list(self._completion.prompt_ids[number // self._body.returned])
         return TextChoiceWithIds(
             **dict(found),
             token_ids=part.ids,

@@ -55,27 +55,34 @@ class CompletionBody(
 ):
     """A raw completion request."""
 
+    @property
+    def returned(self) -> int:
+        """Answers to each prompt."""
+        return self.n or 1
+
+    @property
+    def written(self) -> int:
+        """Answers to each prompt, of which the best are returned."""
+        return self.best_of or self.returned
+
+    @property
+    def is_ranked(self) -> bool:
+        return self.written > self.returned
+
 
 def completion_request(
     body: CompletionBody, *, caller: str, vocab_size: int, template: Template, priority: int = 0
 ) -> CompletionRequest:
     """What the service is asked.
 
-    Raises InvalidRequest for ids outside the vocabulary, and for a suffix that cannot be written
-    towards.
+    Raises InvalidRequest for ids outside the vocabulary, for a suffix that cannot be written
+    towards, and for a best_of that cannot be.
     """
-    choices = body.n or 1
-    if body.best_of is not None and body.best_of != choices:
-        raise InvalidRequest(
-            f"best_of is {body.best_of}, but all of the n={choices} answers are returned here; "
-            "leave it out",
-            param="best_of",
-            code=UNSUPPORTED,
-        )
     return CompletionRequest(
         caller=caller,
         prompts=tuple(_prompts(body, vocab_size, template)),
-        choices=choices,
+        choices=_written(body),
+        ranked=body.is_ranked,
         max_tokens=_MAX_TOKENS if body.max_tokens is None else body.max_tokens,
         stop=stop_strings(body),
         stop_token_ids=stop_token_ids(body, vocab_size),
@@ -87,6 +94,21 @@ def completion_request(
         priority=priority,
         salt=body.cache_salt or "",
     )
+
+
+def _written(body: CompletionBody) -> int:
+    if body.written < body.returned:
+        raise InvalidRequest(
+            f"best_of is {body.best_of}, but n={body.returned} answers are to be returned",
+            param="best_of",
+        )
+    if body.is_ranked and body.stream:
+        raise InvalidRequest(
+            "best_of above n cannot be streamed, since the best are known when all have ended",
+            param="best_of",
+            code=UNSUPPORTED,
+        )
+    return body.written
 
 
 def _prompts(

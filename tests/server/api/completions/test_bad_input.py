@@ -21,7 +21,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "fractions of ids": ({"prompt": [1.5]}, "prompt.0"),
     "too many logprobs": ({"logprobs": 6}, "logprobs"),
     "logprobs as a boolean": ({"logprobs": True}, "logprobs"),
-    "best of more": ({"best_of": 3, "n": 2}, "best_of"),
+    "best of less": ({"best_of": 2, "n": 3}, "best_of"),
+    "the best in a stream": ({"best_of": 3, "n": 2, "stream": True}, "best_of"),
+    "best of more than can ever run": ({"best_of": CAPACITY + 1}, "best_of"),
     "tokens below 0": ({"max_tokens": -1}, "max_tokens"),
     "a temperature too high": ({"temperature": 3}, "temperature"),
     "a bias beyond the vocabulary": ({"logit_bias": {"512": 1}}, "logit_bias"),
@@ -41,10 +43,6 @@ def test_what_cannot_be_honoured_is_named(serving: tuple[str, App], case: str) -
     response = httpx.post(f"{serving[0]}/v1/completions", json=body, headers=headers)
     assert response.status_code == 400, response.text
     assert response.json()["error"]["param"] == param
-
-
-def test_the_best_of_as_many_as_are_returned_are_all(client: OpenAI) -> None:
-    assert len(ask(client, n=2, best_of=2, user="me").choices) == 2
 
 
 def test_an_unknown_model_is_not_found(client: OpenAI) -> None:
