@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
 from server.api.errors import Refusal
+from server.api.repeated import SENDER
 
 
 class _JsonRequest(Request):
@@ -36,6 +37,7 @@ class JsonRoute(APIRoute):
         async def handle_json(request: Request) -> Response:
             if takes_body:
                 _require_json(request)
+                SENDER.set(request.scope.get("state", {}).get("caller", ""))
             return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json
