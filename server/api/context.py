@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from server.api.repeated import CHAT_MESSAGES
+from server.api.resent import BODIES
 from server.api.runs import Runs
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
@@ -52,6 +54,14 @@ class Context:
         self.batches = Batches(self.files, together=self.batches_together, days=self.batch_days)
         self.sessions = KeptSessions(self.manager, self.catalogue, self.bounds)
         self.transfers = Transfers(self.manager, self.sessions)
+        self.manager.gone = self._forget
+
+    def _forget(self) -> None:
+        """What is deleted is not to be found in what was made of bodies either."""
+        BODIES.forget()
+        CHAT_MESSAGES.forget()
+        for offer in self.catalogue.offers:
+            offer.model.forget()
 
     @property
     def ready(self) -> bool:

@@ -13,15 +13,15 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic_core import from_json
 
 from server.api.errors import Refusal
+from server.api.resent import BODIES, SENDER
 
 
 class _JsonRequest(Request):
     async def json(self) -> Any:
         try:
-            return from_json(await self.body(), allow_inf_nan=False)
+            return BODIES.parse(await self.body())
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 
@@ -36,6 +36,7 @@ class JsonRoute(APIRoute):
         async def handle_json(request: Request) -> Response:
             if takes_body:
                 _require_json(request)
+                SENDER.set(request.scope.get("state", {}).get("caller", ""))
             return await handle(_JsonRequest(request.scope, request.receive))
 
         return handle_json

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from server.chat.beginnings import Beginnings
 from server.chat.thinking import Phase
 from server.chat.tools import ExpectedCalls
+from server.chat.types import Message
 from server.session import Key
 
 
@@ -19,6 +21,21 @@ class Segment:
     message: int
     key: Key | None
     boundary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a message adds to a conversation whose later messages do not change it.
+
+    key: of the conversation up to its end. empty: that has no text at all.
+    """
+
+    segments: tuple[Segment, ...]
+    key: Key
+    empty: bool
+
+
+Links = Beginnings[Message, Link]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from server.chat.path import Path
 from server.chat.prompt import Layout, Segment
 from server.chat.served import ServedModel
 from server.chat.told import Told, paths
@@ -55,7 +56,6 @@ def turn_prompt(model: ServedModel, request: TurnRequest, ready: Ready) -> Promp
     answers = [message.role == "assistant" for message in request.messages]
     before = request.messages[:-1] if request.goes_on else request.messages
     walked = paths(model, request.owner, request.messages)
-    ends = [*(path.before for path in walked[2:]), walked[-1].whole]  # of whole ones
     return Prompt(
         tokens=ready.tokens,
         cached=resumption.tokens,
@@ -64,7 +64,7 @@ def turn_prompt(model: ServedModel, request: TurnRequest, ready: Ready) -> Promp
         messages_key=layout.key,
         start_key=layout.keys[resumption.segments - 1] if resumption.segments else None,
         boundaries=tuple(
-            Boundary(s.key, len(piece), sum(answers[: s.message + 1]), ends[s.message])
+            Boundary(s.key, len(piece), sum(answers[: s.message + 1]), _end(walked, s.message))
             for s, piece in zip(left, ready.pieces, strict=True)
             if s.key is not None
         ),
@@ -79,3 +79,8 @@ def turn_prompt(model: ServedModel, request: TurnRequest, ready: Ready) -> Promp
         echo=request.echo,
         keep_thinking=model.keep_thinking,
     )
+
+
+def _end(walked: Sequence[Path], message: int) -> bytes:
+    """The path of all questions and answers that are whole at the end of a message."""
+    return walked[message + 2].before if message + 2 < len(walked) else walked[-1].whole

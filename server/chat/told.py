@@ -7,7 +7,7 @@ each message, so what goes on from a conversation only adds lines, and shares th
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Annotated, Any
@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked
 from pydantic_core import to_json
 
+from server.chat.path import Path
 from server.chat.served import ServedModel
 from server.chat.tools import toolbox
 from server.chat.types import Message, Role, Tool, ToolCall, ToolChoice
@@ -134,39 +135,18 @@ def _read_tool(given: _Tool) -> Tool:
     return Tool(given.name, given.description, given.parameters, given.strict, given.param)
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The names of a conversation's questions and answers, in turn; see Entry.path.
-
-    A question is all that is said between two answers. name: of all messages. before: the path up
-    to the question or answer that the last message belongs to. asked: a question was. answering:
-    the last message belongs to an answer; None where there is none.
-    """
-
-    name: Key
-    before: bytes = b""
-    asked: bool = False
-    answering: bool | None = None
-
-    @property
-    def whole(self) -> bytes:
-        """If nothing more belongs to the last question or answer."""
-        return self.before if self.answering is None else self.before + self.name[:PATH_STEP]
-
-    def then(self, role: str, text: str) -> "Path":
-        """With one more message, in canonical form."""
-        asked = self.asked or role != "assistant"
-        answering = asked and role == "assistant"
-        goes_on = answering == self.answering
-        before = self.before if goes_on else self.whole
-        return Path(extend(self.name, role, text), before, asked, answering)
-
-
-def paths(model: ServedModel, owner: str, messages: Iterable[Message]) -> list[Path]:
+def paths(model: ServedModel, owner: str, messages: Sequence[Message]) -> Sequence[Path]:
     """Of the conversation without messages, then up to the end of each."""
-    said = (model.template.canonical(message) for message in messages)
     root = Path(extend(conversation_key(model.fingerprint, owner), "session", ""))
-    return list(accumulate(said, lambda path, message: path.then(*message), initial=root))
+
+    def made(begun: Sequence[Path]) -> Sequence[Path]:
+        found = list(begun)
+        for message in messages[len(begun) :]:
+            before = found[-1] if found else root
+            found.append(before.then(*model.template.canonical(message)))
+        return found
+
+    return [root, *model.paths.made(root.name, tuple(messages), made)]
 
 
 def path_steps(messages: Sequence[Message]) -> list[int]:

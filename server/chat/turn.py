@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from server.chat.answer import Answer
 from server.chat.delivery import Delivery
 from server.chat.failure import failure_of
+from server.chat.path import Path
 from server.chat.stops import TextWatcher
 from server.chat.template import Template
 from server.chat.thinking import Phase
 from server.chat.tokens import TokenBytes, TokenLedger
-from server.chat.told import Path, Told
+from server.chat.told import Told
 from server.chat.tools import ExpectedCalls
 from server.chat.types import ChoiceEnd, TextDelta, TurnEvent
 from server.engine.messages import BoundaryReached, Event, Failed, Finished, TokenSampled

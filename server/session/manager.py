@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,7 +36,8 @@ class Resumption:
 class SessionManager:
     """The conversations of all callers, as snapshots under the keys of their prefixes.
 
-    In memory, and in the archive if there is one. Belongs to one event loop.
+    In memory, and in the archive if there is one. Belongs to one event loop. gone: called when
+    some were deleted, here or by another server.
     """
 
     def __init__(self, store: SnapshotStore, archive: Archive | None = None) -> None:
@@ -44,6 +45,7 @@ class SessionManager:
         self._archive = archive
         self._lengths = KnownLengths()
         self._flights = Flights()
+        self.gone: Callable[[], object] = lambda: None
 
     def follow(self) -> None:
         """From now on forget what other servers delete in a shared store, and unpin likewise."""
@@ -56,7 +58,9 @@ class SessionManager:
             loop.call_soon_threadsafe(self._hear, news)
 
     def _hear(self, news: News) -> None:
-        self._store.delete(news.gone)
+        if news.gone:
+            self._store.delete(news.gone)
+            self.gone()
         for key in news.unpinned:
             self._store.pin(key, False)
 
@@ -191,16 +195,14 @@ class SessionManager:
         self._store.delete(mine)
         if self._archive is not None and mine and not await self._archive.delete(mine):
             raise HomeError("an archive cannot delete now")
+        self.gone()
         return mine
 
     async def _fetched(self, keys: Sequence[Key | None]) -> Resumption:
         """The longest prefix in any tier; one from the archive is in memory from now on."""
         near = self.recall(keys)
-        further = {
-            key: number
-            for number, key in enumerate(keys, 1)
-            if key is not None and number > near.segments
-        }
+        unread = enumerate(keys[near.segments :], near.segments + 1)
+        further = {key: number for number, key in unread if key is not None}
         if self._archive is None or not further:
             return near
         found = await self._archive.find(list(reversed(further)))

@@ -1,6 +1,7 @@
 """The messages of a chat's body, and the conversation they make."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -8,7 +9,7 @@ from pydantic import Discriminator, Field, Tag
 from server.api.fields import ListOf, Refused, Wire
 from server.api.tools import CUSTOM, FUNCTION, tool_kind
 from server.chat.tools import input_arguments
-from server.chat.types import Message, Role, ToolCall
+from server.chat.types import Message, ToolCall
 from server.errors import InvalidRequest
 
 
@@ -117,6 +118,19 @@ class ChatMessage(Wire):
     def calls(self) -> bool:
         return bool(self.tool_calls) or self.function_call is not None
 
+    @cached_property
+    def plain(self) -> Message | None:
+        """The message, if that needs none of those before it; made once, as it is often sent."""
+        if self.calls or (self.content is None and not self.refuses):
+            return None
+        match self.role:
+            case "tool" | "function":
+                return None
+            case "developer":
+                return Message("system", self.text)
+            case role:
+                return Message(role, self.text)
+
 
 class Conversation:
     """Reads messages in their order; a result has to belong to a call before it."""
@@ -129,12 +143,12 @@ class Conversation:
     def read(self, messages: Sequence[ChatMessage]) -> tuple[Message, ...]:
         """Raises InvalidRequest, naming the message at fault."""
         for number, message in enumerate(messages):
-            place = f"messages.{number}"
-            _check_content(message, place)
-            self._messages.append(self._read(message, place))
+            self._messages.append(message.plain or self._read(message, f"messages.{number}"))
         return tuple(self._messages)
 
     def _read(self, message: ChatMessage, place: str) -> Message:
+        """One that is not plain."""
+        _check_content(message, place)
         match message.role:
             case "tool":
                 return Message("tool", message.text, tool_call_id=self._id(message, place))
@@ -142,11 +156,8 @@ class Conversation:
                 return Message("tool", message.text, tool_call_id=self._function(message, place))
             case "assistant":
                 return Message("assistant", message.text, self._calls(message, place))
-        if message.calls:
-            param = f"{place}.{'tool_calls' if message.tool_calls else 'function_call'}"
-            raise _fault(param, f"only an assistant calls anything, not the role {message.role}")
-        role: Role = "system" if message.role == "developer" else message.role
-        return Message(role, message.text)
+        param = f"{place}.{'tool_calls' if message.tool_calls else 'function_call'}"
+        raise _fault(param, f"only an assistant calls anything, not the role {message.role}")
 
     def _calls(self, message: ChatMessage, place: str) -> tuple[ToolCall, ...]:
         calls = [call.said for call in message.tool_calls or ()]

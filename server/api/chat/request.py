@@ -14,6 +14,7 @@ from server.api.fields import INTEGRAL, Count, ListOf, Refused, Wire
 from server.api.going_on import GoingOnFields
 from server.api.items import MetadataField
 from server.api.priority import Priority
+from server.api.repeated import CHAT_MESSAGES
 from server.api.sampling import SamplingFields
 from server.api.tools.chat import ToolFields
 
@@ -40,7 +41,7 @@ class HonouredFields(ThinkingFields, GoingOnFields, ToolFields, ConstraintFields
     """Fields that do what they say; null stands for the default of each."""
 
     model: str
-    messages: Annotated[ListOf[ChatMessage], Field(min_length=1)]
+    messages: Annotated[ListOf[ChatMessage], Field(min_length=1), CHAT_MESSAGES]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from server.chat.prompt import Layout, Segment
+from server.chat.prompt import Layout, Links, Segment
 from server.chat.tools import NO_TOOLS, Toolbox
 from server.chat.types import Message, SamplingOptions, Thinking
 from server.session import Key
@@ -51,15 +51,23 @@ class Template(Protocol):
         messages: Sequence[Message],
         thinking: Thinking | None = None,
         toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
     ) -> Layout:
         """A prompt that makes the model answer; `root` names the conversation without messages.
 
         An answer continues it under the key extend(layout.key, *canonical(answer)). `thinking`
-        is None where `thinks` is false. Raises InvalidRequest for messages it has no form for.
+        is None where `thinks` is false. links: of this template's earlier prompts. Raises
+        InvalidRequest for messages it has no form for.
         """
         ...
 
-    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+    def go_on(
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
+    ) -> Layout:
         """A prompt in which the last message, words of the assistant's, is not yet at its end.
 
         Those words and the answer are one message under its key. Raises InvalidRequest for

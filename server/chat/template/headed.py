@@ -4,10 +4,11 @@ Sources: RWKV7-G1x-templates.txt, the model cards of the official checkpoints, a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from server.chat.prompt import Layout, Segment
+from server.chat.prompt import Layout, Link, Links, Segment
 from server.chat.template.base import plain
 from server.chat.thinking import phase_of
 from server.chat.tools import EXPLAINED, FENCED, NO_TOOLS, Toolbox, ToolListing, Worded, in_words
@@ -66,6 +67,7 @@ class HeadedTemplate:
         messages: Sequence[Message],
         thinking: Thinking | None = None,
         toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
     ) -> Layout:
         """Boundaries lie after system and assistant messages, and at the end of the prompt.
 
@@ -73,41 +75,62 @@ class HeadedTemplate:
         answer in the history is a place to resume from too, in case the client cut or changed
         that answer.
         """
-        history, keys = self._history(root, messages, toolbox)
+        made = self._links(root, messages, toolbox, links)
+        key = made[-1].key
         calls = toolbox.expected(self.tools.form, thinking)
         begun = calls.begun if calls else ""
         text = self._opening(messages[-1].role, thinking, begun)
-        opening = Segment(text, len(messages) - 1, prompt_key(keys[-1], text), boundary=True)
+        opening = Segment(text, len(messages) - 1, prompt_key(key, text), boundary=True)
         phase = phase_of(text) if self.thinks and not begun else "answer"
-        return Layout(history, opening, keys[-1], phase, calls)
+        return Layout(_segments(made), opening, key, phase, calls)
 
-    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
-        history, keys = self._history(root, messages, toolbox)
+    def go_on(
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
+    ) -> Layout:
+        made = self._links(root, messages, toolbox, links)
+        *history, opening = _segments(made)
         _, text = self.canonical(messages[-1])
         calls = toolbox.expected(self.tools.form, "none")
-        return Layout(history[:-1], history[-1], keys[-2], "answer", calls, begun=text)
+        key = made[-2].key if len(made) > 1 else root
+        return Layout(tuple(history), opening, key, "answer", calls, begun=text)
 
-    def _history(
-        self, root: Key, messages: Sequence[Message], toolbox: Toolbox
-    ) -> tuple[tuple[Segment, ...], list[Key]]:
-        """All messages, and the names of the conversation before the first and after each."""
-        keys = [root]
-        history: list[Segment] = []
-        first = True
-        said = in_words(self.tools, messages, toolbox.tools)
-        # A message that only lists tools belongs to the first.
-        numbers = (*range(len(said) - len(messages)), *range(len(messages)))
-        for number, message in zip(numbers, said, strict=True):
+    def _links(
+        self, root: Key, messages: Sequence[Message], toolbox: Toolbox, links: Links | None
+    ) -> Sequence[Link]:
+        """Of all messages; those of earlier prompts are taken as they are."""
+
+        def made(begun: Sequence[Link]) -> Sequence[Link]:
+            found = list(begun)
+            for number, message in enumerate(messages[len(begun) :], len(begun)):
+                before = found[-1] if found else Link((), root, empty=True)
+                said = in_words(self.tools, (message,), () if found else toolbox.tools)
+                found.append(self._link(before, number, said))
+            return found
+
+        if links is None:
+            return made(())
+        listed = self.tools.listing.text(toolbox.tools) if toolbox.tools else ""
+        return links.made((root, listed), tuple(messages), made)
+
+    def _link(self, before: Link, number: int, said: Sequence[Message]) -> Link:
+        """said: the message, and before it one that lists tools, if that is none of the others."""
+        key, empty = before.key, before.empty
+        segments: list[Segment] = []
+        for message in said:
             role, text = self.canonical(message)
-            *headers, body = self.segments(role, text, first=first)
-            first = first and not (headers or body)
+            *headers, body = self.segments(role, text, first=empty)
+            empty = empty and not (headers or body)
             for header in headers:
-                name = prompt_key(keys[-1], header)
-                history.append(Segment(header, number, name, boundary=False))
-            keys.append(extend(keys[-1], role, text))
-            end = keys[-1] if role != "user" else None
-            history.append(Segment(body, number, end, boundary=end is not None))
-        return tuple(history), keys
+                name = prompt_key(key, header)
+                segments.append(Segment(header, number, name, boundary=False))
+            key = extend(key, role, text)
+            end = key if role != "user" else None
+            segments.append(Segment(body, number, end, boundary=end is not None))
+        return Link(tuple(segments), key, empty)
 
     def told(
         self, messages: Sequence[Message], layout: Layout, toolbox: Toolbox = NO_TOOLS
@@ -147,6 +170,10 @@ class HeadedTemplate:
             return self.header + _NO_THOUGHT
         effort = _EFFORT.get(thinking, "") if last == "user" else ""
         return effort + self.header + _THOUGHT
+
+
+def _segments(links: Iterable[Link]) -> tuple[Segment, ...]:
+    return tuple(chain.from_iterable(link.segments for link in links))
 
 
 # "\n\n" alone is no stop: the answers and thoughts of G1 contain it.

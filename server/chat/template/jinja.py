@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 
-from server.chat.prompt import Layout, Segment
+from server.chat.prompt import Layout, Links, Segment
 from server.chat.template.base import TemplateError, plain
 from server.chat.template.jinja_source import compiled
 from server.chat.template.jinja_tools import find_calls, wire_messages, wire_tools
@@ -97,7 +97,9 @@ class JinjaTemplate:
         messages: Sequence[Message],
         thinking: Thinking | None = None,
         toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
     ) -> Layout:
+        del links  # a later message may change how an earlier one is rendered
         talk = self._talk(messages, toolbox)
         whole = self._whole(talk, thinking)
         history = self._history(root, talk, whole)
@@ -111,7 +113,14 @@ class JinjaTemplate:
         phase: Phase = "answer" if begun else self._phase(talk, whole, thinking)
         return Layout(history, opening, key, phase, calls)
 
-    def go_on(self, root: Key, messages: Sequence[Message], toolbox: Toolbox = NO_TOOLS) -> Layout:
+    def go_on(
+        self,
+        root: Key,
+        messages: Sequence[Message],
+        toolbox: Toolbox = NO_TOOLS,
+        links: Links | None = None,
+    ) -> Layout:
+        del links
         talk = self._talk(messages, toolbox)
         whole = self._whole(talk, opened=False)
         cuts = tuple(self._answer_cuts(root, talk, len(talk.messages) - 1, whole))

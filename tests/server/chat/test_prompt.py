@@ -1,8 +1,14 @@
 """Where a conversation can be resumed."""
 
-from server.chat.template import G1
-from server.chat.types import Message
-from server.session import conversation_key
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.chat.prompt import Links
+from server.chat.template import G1, headed
+from server.chat.tools import NO_TOOLS, Toolbox, toolbox
+from server.chat.types import Message, Tool, ToolCall, ToolChoice
+from server.session import conversation_key, extend
 
 TALK = (
     Message("system", "Be brief."),
@@ -10,6 +16,24 @@ TALK = (
     Message("assistant", "Hi!"),
     Message("user", "Bye"),
 )
+
+CALLED = Message("assistant", "", (ToolCall("a", "f", "{}"),))
+LISTED = G1.tools.listing.text((Tool("f"),))
+MESSAGES = st.lists(
+    st.sampled_from(
+        [
+            *TALK,
+            Message("user", ""),
+            Message("assistant", ""),
+            CALLED,
+            Message("tool", "3", tool_call_id="a"),
+            Message("system", LISTED),
+        ]
+    ),
+    min_size=1,
+    max_size=6,
+)
+TOOLBOXES = st.sampled_from([NO_TOOLS, toolbox((Tool("f"),), ToolChoice("required"))])
 
 
 def layout(*messages: Message):
@@ -38,3 +62,32 @@ def test_an_answers_end_has_the_key_its_turn_kept_it_under() -> None:
 
 def test_no_state_is_kept_between_a_message_and_its_answers_header() -> None:
     assert [s.key for s in layout(*TALK).segments if "User:" in s.text] == [None, None]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(MESSAGES, TOOLBOXES, st.booleans()), max_size=6))
+def test_a_prompt_is_laid_out_alike_whatever_was_laid_out_before(
+    turns: list[tuple[list[Message], Toolbox, bool]],
+) -> None:
+    root, links = conversation_key("fingerprint", "caller"), Links(lambda message: 1)
+    for messages, tools, goes_on in turns:
+        lay_out = G1.go_on if goes_on else G1.lay_out
+        alone = lay_out(root, messages, toolbox=tools)
+        assert lay_out(root, messages, toolbox=tools, links=links) == alone
+
+
+def test_a_follow_up_names_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    named: list[str] = []
+
+    def counted(key: bytes, role: str, text: str) -> bytes:
+        named.append(text)
+        return extend(key, role, text)
+
+    monkeypatch.setattr(headed, "extend", counted)
+    root, links = conversation_key("fingerprint", "caller"), Links(lambda message: 1)
+    G1.lay_out(root, TALK, links=links)
+    assert named == [message.content for message in TALK]
+    named.clear()
+    more = (Message("assistant", "Bye!"), Message("user", "And?"))
+    G1.lay_out(root, (*TALK, *more), links=links)
+    assert named == ["Bye!", "And?"]

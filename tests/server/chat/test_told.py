@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.chat import path
+from server.chat.beginnings import Beginnings
 from server.chat.template import G1
 from server.chat.told import Told, ToldError, load_told, paths
 from server.chat.tools import custom_tool
@@ -104,10 +106,30 @@ async def test_the_lines_of_a_long_conversation_are_held_once() -> None:
         assert sum(lines.own_nbytes for lines in told) == max(lines.nbytes for lines in told)
 
 
+async def test_a_follow_up_names_questions_only_from_where_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: list[str] = []
+
+    def counted(key: bytes, role: str, text: str) -> bytes:
+        named.append(text)
+        return extend(key, role, text)
+
+    monkeypatch.setattr(path, "extend", counted)
+    async with serving() as server:
+        talk = [user("Hello")]
+        answer = await server.ask(*talk)
+        named.clear()
+        await server.ask(*talk, answer.message, user("And?"))
+        assert named[:2] == [answer.text.strip(), "And?"]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from([user("q"), assistant("a"), Message("system", "s")]), max_size=9))
 def test_a_path_names_whole_questions_and_answers(messages: list[Message]) -> None:
-    model: Any = SimpleNamespace(fingerprint="model", template=G1)
+    model: Any = SimpleNamespace(
+        fingerprint="model", template=G1, paths=Beginnings(lambda message: 1)
+    )
     asked = [any(m.role != "assistant" for m in messages[: n + 1]) for n in range(len(messages))]
     answers = [known and m.role == "assistant" for known, m in zip(asked, messages, strict=True)]
     names = [extend(conversation_key(model.fingerprint, "ann"), "session", "")]

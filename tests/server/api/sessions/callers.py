@@ -1,5 +1,6 @@
 """Callers as a person with curl is one, and the servers that they ask."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +8,9 @@ from typing import Any
 
 import httpx
 
+from server.api.chat.message import ChatMessage
 from server.app import App
+from server.chat.types import Message
 from tests.server.tiny import served
 
 KEYS = ("key-of-ann", "key-of-bob")
@@ -79,3 +82,10 @@ def callers(path: Path, **overrides: Any) -> Iterator[tuple[Caller, Caller]]:
         yield ann, bob
         ann.http.close()
         bob.http.close()
+
+
+def spoken(text: str) -> list[object]:
+    """The messages of this text that are in memory."""
+    gc.collect()
+    kinds = (Message, ChatMessage)
+    return [it for it in gc.get_objects() if type(it) in kinds and it.content == text]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.api.sessions.callers import Caller, callers
+from tests.server.api.sessions.callers import Caller, callers, spoken
 
 
 def test_a_fork_goes_on_from_its_state_with_the_new_words_only(ann: Caller) -> None:
@@ -74,3 +74,11 @@ def test_a_system_prompt_that_another_session_has_too_stays(ann: Caller) -> None
     assert ann.delete(f"/v1/sessions/{one['id']}")["snapshots"] == 2
     assert ann.delete(f"/v1/sessions/{other['id']}")["snapshots"] == 3
     assert len(ann.app.context.manager._store) == 0
+
+
+def test_of_a_deleted_session_no_message_is_left_in_memory(ann: Caller) -> None:
+    text = "Words that nobody else says"
+    ann.talk(text, "One?")
+    assert spoken(text)
+    ann.delete(f"/v1/sessions/{ann.tree()['id']}")
+    assert not spoken(text)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.server.api.sessions.callers import Caller, callers
+from tests.server.api.sessions.callers import Caller, callers, spoken
 from tests.server.redis import free_port, redis_at
 
 
@@ -75,10 +75,12 @@ def test_what_one_rewinds_is_gone_at_the_other(here_and_there: tuple[Caller, Cal
 
 def test_what_one_deletes_is_gone_at_the_other(here_and_there: tuple[Caller, Caller]) -> None:
     here, there = here_and_there
-    said = here.talk("Hello", "One?")
+    text = "Words for two servers alone"
+    said = here.talk(text, "One?")
     there.say(*said, "Two?")
     here.delete(f"/v1/sessions/{here.tree()['id']}")
     assert there.sessions() == here.sessions() == []
+    assert not spoken(text)
     assert there.say(*said, "Two?")["cached"] == 0
 
 
