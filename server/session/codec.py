@@ -1,8 +1,8 @@
 """Snapshots as bytes: a safetensors file whose header says what it is and whose.
 
 Metadata: `format` and `version`, the fields of the entry, and a checksum of what follows the
-header, so that a file that was damaged is not taken for a state. Version 1, which is still read, has
-a BLAKE2b digest of the tensors instead.
+header, so that a file that was damaged is not taken for a state. Version 1, which is still read,
+has a BLAKE2b digest of the tensors instead.
 """
 
 import hashlib
