@@ -54,7 +54,7 @@ class EngineClient:
         self._streams: dict[str, EventStream] = {}
         self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
         held = self._held = {False: 0, True: 0}  # room for what is about to be submitted
-        self._commands = Intake(coming=lambda: any(held.values()) and not engine.filled)
+        self._commands = Intake(coming=lambda: any(held.values()))
         self._meter = meter
         self._trace = trace
         self._observer = observer

@@ -67,13 +67,6 @@ class Engine:
         """Slots in all."""
         return self._slots.capacity
 
-    @property
-    def filled(self) -> bool:
-        """The next step has no room for another prompt."""
-        every = [*self._roster.line, *self._slots.sequences]
-        fed = sum(len(sequence.pending) for sequence in every)
-        return len(every) >= self.slots or fed >= self._prefill_chunk
-
     def submit(self, submit: Submit) -> None:
         """Queue a request; its branches fork off where its prompt has been fed."""
         self._roster.queue(submit)

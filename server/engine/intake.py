@@ -12,7 +12,7 @@ _NEXT_S, _ALL_S = 0.003, 0.030
 
 
 class Intake:
-    """coming: whether more requests are about to be handed over, and a step has room for them.
+    """coming: whether more requests are about to be handed over.
 
     A step that feeds the first of many requests alone makes the others wait for its end, and what
     it shares the processor with is their preparation.

@@ -71,16 +71,6 @@ def ask(engine: Engine, *args, **kwargs) -> list[Event]:
     return run(engine)
 
 
-def test_a_step_is_filled_by_prompts_of_its_tokens_or_by_one_for_each_slot() -> None:
-    long, short = engine(slots=4, chunk=8), engine(slots=2, chunk=8)
-    for name, filled in (("a", False), ("b", True)):
-        long.submit(submit(name, (3, 4, 5, 6)))
-        short.submit(submit(name, (3,)))
-        assert (long.filled, short.filled) == (filled, filled)
-    run(long)
-    assert not long.filled
-
-
 def test_an_answer_continues_its_prompt() -> None:
     assert tokens(ask(engine(), (3, 4, 5)), "a") == expected([3, 4, 5], 5)
 
