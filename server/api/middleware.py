@@ -2,7 +2,6 @@
 
 import logging
 import re
-import uuid
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -12,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from server.api.dialects import REQUEST_ID as ANTHROPIC_REQUEST_ID
 from server.api.dialects import speaks_anthropic
 from server.api.errors import Refusal, failure, unexpected
+from server.chance import fresh_hex
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class RequestIds:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         asked = Headers(scope=scope).get(REQUEST_ID, "")
-        request_id = asked if _SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
+        request_id = asked if _SANE_ID.fullmatch(asked) else f"req_{fresh_hex(16)}"
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:

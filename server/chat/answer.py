@@ -1,8 +1,8 @@
 """One choice of a turn: the text that the engine delivers becomes events for the listener."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 
+from server.chance import fresh_hex
 from server.chat.thinking import Phase, Said, ThoughtSplitter
 from server.chat.tokens import TextToken, TokenLedger
 from server.chat.tools import (
@@ -154,7 +154,7 @@ class Answer:
         """A custom tool's text is told, where all other calls have their arguments."""
         if piece.name is not None:
             custom = piece.name in self._custom
-            call = _Call(f"call_{secrets.token_hex(12)}", piece.name, custom)
+            call = _Call(f"call_{fresh_hex(12)}", piece.name, custom)
             self._calls.append(call)
             yield ToolCallDelta(self._choice, piece.index, "", call.id, call.name, custom)
             return

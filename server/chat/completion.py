@@ -1,12 +1,12 @@
 """Raw text and token ids continued, without any template: resume, submit, keep."""
 
 import asyncio
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chance import fresh_hex
 from server.chat.aside import aside
 from server.chat.completion_turn import Completion, Continued, Continuing
 from server.chat.constraint import GrammarCompiler, answer_grammar, endless
@@ -183,7 +183,7 @@ class CompletionService:
         ends = () if request.ignore_eos else (self._tokenizer.eos_id,)
         return self._engine.submit(
             Submit(
-                request=secrets.token_hex(12),
+                request=fresh_hex(12),
                 start=prompt.start,
                 pieces=(prompt.ids[prompt.cached :],),
                 branches=tuple(self._branches(request, grammar)),

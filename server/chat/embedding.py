@@ -1,13 +1,13 @@
 """Texts as vectors: read, and then taken from the state that reading left."""
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from models.embedding import embedding
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chance import fresh_hex
 from server.chat.aside import aside
 from server.chat.failure import failure_of
 from server.chat.stops import TextWatcher
@@ -70,7 +70,7 @@ class EmbeddingService:
     def submit(self, request: EmbeddingRequest, ids: tuple[int, ...]) -> EventStream:
         """Raises EngineFull."""
         reading = Submit(
-            request=secrets.token_hex(12),
+            request=fresh_hex(12),
             start=self._beginning,
             pieces=(ids,),
             branches=(Branch(Sampling(temperature=0), TextWatcher(self._tokenizer, ())),),

@@ -1,8 +1,8 @@
 """Answers as they were told: without thoughts that are not remembered, or half of a call."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
+from server.chance import fresh_hex
 from server.chat.ready import pieces
 from server.chat.served import ServedModel
 from server.chat.stops import TextWatcher
@@ -51,7 +51,7 @@ class Retelling:
     ) -> Snapshot | None:
         """The state after `ids`; None if the engine is full or fails."""
         submit = Submit(
-            request=secrets.token_hex(12),
+            request=fresh_hex(12),
             start=start,
             pieces=(tuple(ids),),
             branches=(Branch(Sampling(temperature=0), TextWatcher(self._model.tokenizer, ())),),

@@ -1,9 +1,9 @@
 """What a request and a template say about sampling, put together."""
 
-import secrets
 from collections.abc import Iterator
 
 from models.tokenizer import Tokenizer, TokenizerError
+from server.chance import fresh_number
 from server.chat.types import SamplingOptions
 from server.engine.messages import Sampling
 from server.errors import InvalidRequest
@@ -39,7 +39,7 @@ def resolve(
         min_tokens=options.min_tokens,
         bad_words=bad_words,
         allowed_ids=options.allowed_ids,
-        seed=options.seed if options.seed is not None else secrets.randbits(63),
+        seed=options.seed if options.seed is not None else fresh_number(63),
     )
 
 

@@ -1,9 +1,9 @@
 """What a turn asks of the engine: its pieces, its choices, and where these end."""
 
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from server.chance import fresh_hex
 from server.chat.prompt import Layout
 from server.chat.ready import Ready
 from server.chat.served import ServedModel
@@ -22,7 +22,7 @@ def submission(
     max_tokens: int,
 ) -> Submit:
     return Submit(
-        request=secrets.token_hex(12),
+        request=fresh_hex(12),
         start=ready.resumption.snapshot,
         pieces=tuple(ready.pieces),
         branches=tuple(_branches(sampling, ready.grammar, watchers)),

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from time import perf_counter
 
 from server.engine.engine import Engine
 from server.engine.handover import Handover, Report
-from server.engine.messages import Cancel, Command, Event, Failed, Stop, Submit
+from server.engine.intake import Intake
+from server.engine.messages import Cancel, Event, Failed, Stop, Submit
 from server.engine.observer import (
     AnswerObserver,
     AnswerWatch,
@@ -51,10 +51,10 @@ class EngineClient:
     ) -> None:
         self._engine = engine
         self.capacity = capacity
-        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._streams: dict[str, EventStream] = {}
         self._in_flight = {False: 0, True: 0}  # by whether they belong to the background
-        self._held = {False: 0, True: 0}  # room for what is about to be submitted
+        held = self._held = {False: 0, True: 0}  # room for what is about to be submitted
+        self._commands = Intake(coming=lambda: any(held.values()))
         self._meter = meter
         self._trace = trace
         self._observer = observer
@@ -167,7 +167,7 @@ class EngineClient:
         log.debug("engine thread started")
         handover, self._handover = self._handover, None  # the circle would keep the engine
         assert handover is not None
-        while self._take_commands(block=self._engine.idle):
+        while self._take_commands():
             handover.post(self._step())
         events = [*self._engine.abandon("the server is stopping"), *self._refuse_queued()]
         handover.post(Report(perf_counter(), events))
@@ -185,21 +185,15 @@ class EngineClient:
 
     def _refuse_queued(self) -> list[Event]:
         """What was submitted after the command to stop."""
-        events: list[Event] = []
-        while not self._commands.empty():
-            command = self._commands.get()
-            if isinstance(command, Submit):
-                events.append(Failed(command.request, "the server is stopping"))
-        return events
+        return [
+            Failed(command.request, "the server is stopping")
+            for command in self._commands.take(idle=False)
+            if isinstance(command, Submit)
+        ]
 
-    def _take_commands(self, *, block: bool) -> bool:
+    def _take_commands(self) -> bool:
         """Apply what has arrived; False when the engine is to stop."""
-        while True:
-            try:
-                command = self._commands.get(block=block)
-            except queue.Empty:
-                return True
-            block = False
+        for command in self._commands.take(idle=self._engine.idle):
             match command:
                 case Submit():
                     self._engine.submit(command)
@@ -207,3 +201,4 @@ class EngineClient:
                     self._engine.cancel(request)
                 case Stop():
                     return False
+        return True

@@ -25,6 +25,7 @@ from server.session.packing import Packing
 from server.session.patience import Patience, promise, tell
 from server.session.pins import Pins
 from server.session.place import Counts, Place
+from server.session.tensors import length
 from server.threads import DaemonPool
 
 log = logging.getLogger(__name__)
@@ -233,7 +234,7 @@ class Archive:
         except Exception:
             log.exception("a snapshot could not be packed")
             return
-        written = [(replace(entry, nbytes=len(data)), data) for entry, data in batch]
+        written = [(replace(entry, nbytes=length(parts)), parts) for entry, parts in batch]
         for place in self._places:
             if place.do(lambda home: home.put(written)):
                 place.wrote(len(written))

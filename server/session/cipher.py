@@ -54,11 +54,11 @@ class Cipher:
         except (InvalidTag, ValueError) as error:
             raise CipherError("another key encrypted it, or it is damaged") from error
 
-    def seal_parts(self, key: Key, data: bytes, head: int) -> bytes:
-        """In two parts, of which the first has `head` bytes."""
-        first = self.seal(key + _HEAD, data[:head])
+    def seal_parts(self, key: Key, head: bytes, rest: bytes) -> bytes:
+        """In two parts, each of which opens by itself."""
+        first = self.seal(key + _HEAD, head)
         length = len(first).to_bytes(_LENGTH, "little")
-        return b"".join((_PARTED, length, first, self.seal(key + _REST, data[head:])))
+        return b"".join((_PARTED, length, first, self.seal(key + _REST, rest)))
 
     def open_parts(self, key: Key, data: bytes) -> bytes:
         """What was sealed in two parts, or as a whole. Raises CipherError."""

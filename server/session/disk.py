@@ -7,7 +7,7 @@ the files beside everything else, and is complete when that is over.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from server.session.index import Index
 from server.session.keys import Key
 from server.session.pins import Pins
 from server.session.reconcile import Describe, Reconciling
+from server.session.tensors import Parts, length
 from server.threads import DaemonPool
 
 _SWEEP_S = 60.0
@@ -60,29 +61,35 @@ class DiskHome:
     def complete(self) -> bool:
         return self._reconciling.over
 
-    def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
-        fitting = {e.key: (e, d) for e, d in batch if self._files.takes(len(d)) <= self._budget}
-        group: list[tuple[Entry, bytes]] = []
-        for entry, data in fitting.values():
-            if group and self._taken([*group, (entry, data)]) > self._budget // 4:
+    def put(self, batch: Sequence[tuple[Entry, Parts]]) -> None:
+        group: list[tuple[Entry, Parts]] = []
+        for entry, parts in self._fitting(batch):
+            if group and _taken([*group, (entry, parts)]) > self._budget // 4:
                 self._put(group)
                 group = []
-            group.append((entry, data))
+            group.append((entry, parts))
         if group:
             self._put(group)
         if not self._interval:
-            self._files.sync()
+            self._files.sync(self._writers)
 
-    def _put(self, group: Sequence[tuple[Entry, bytes]]) -> None:
+    def _fitting(self, batch: Sequence[tuple[Entry, Parts]]) -> Iterator[tuple[Entry, Parts]]:
+        """With the room that each takes; of what is there twice, the last."""
+        for entry, parts in {entry.key: (entry, parts) for entry, parts in batch}.values():
+            taken = self._files.takes(length(parts))
+            if taken <= self._budget:
+                yield replace(entry, nbytes=taken), parts
+
+    def _put(self, group: Sequence[tuple[Entry, Parts]]) -> None:
         """Their files are written and synced at the same time, which a disk does in one go."""
-        self._evict(self._taken(group))
-        writing = [self._writers.submit(self._files.write, entry.key, d) for entry, d in group]
+        self._evict(_taken(group))
+        writing = [self._writers.submit(self._files.write, e.key, parts) for e, parts in group]
         wait(writing)
-        done = [one for one, it in zip(group, writing, strict=True) if it.exception() is None]
+        done = [e for (e, _), it in zip(group, writing, strict=True) if it.exception() is None]
         try:
-            self._index.put([replace(e, nbytes=self._files.takes(len(d))) for e, d in done])
+            self._index.put(done)
         except HomeError:
-            self._forget([entry.key for entry, _ in done])
+            self._forget([entry.key for entry in done])
             raise
         with saying("cannot be written"):
             for it in writing:
@@ -94,9 +101,6 @@ class DiskHome:
         for key in keys:
             if self.complete and key not in known:
                 self._files.delete(key)
-
-    def _taken(self, group: Sequence[tuple[Entry, bytes]]) -> int:
-        return sum(self._files.takes(len(data)) for _, data in group)
 
     def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
         for key in keys:
@@ -136,7 +140,7 @@ class DiskHome:
 
     def tidy(self) -> bool:
         if self._files.sync_due:
-            self._files.sync()
+            self._files.sync(self._writers)
         if not self.complete:
             if not self._reconciling.go_on(_STEP_S):
                 return True
@@ -152,7 +156,7 @@ class DiskHome:
 
     def close(self) -> None:
         try:
-            self._files.sync()
+            self._files.sync(self._writers)
         finally:
             self._writers.shutdown()
             self._index.close()
@@ -177,3 +181,7 @@ class DiskHome:
             old = self._index.older(time.time() - self._days * _DAY_S)
             self.delete(old)
             self._evicted += len(old)
+
+
+def _taken(group: Sequence[tuple[Entry, Parts]]) -> int:
+    return sum(entry.nbytes for entry, _ in group)

@@ -10,12 +10,14 @@ there is a whole file or none.
 
 import os
 import time
+from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from server.session.home import HomeError
 from server.session.keys import Key
+from server.session.tensors import Parts
 
 FOLDERS = 256
 _STATE, _PIN = ".state", ".pin"
@@ -61,13 +63,13 @@ class StateFolder:
                         found.add(bytes.fromhex(file.name.removesuffix(_STATE)))
         return found
 
-    def write(self, key: Key, data: bytes) -> None:
+    def write(self, key: Key, parts: Parts) -> None:
         """From any thread; raises OSError."""
         path = self._path(key)
         new = self._new / path.name
         try:
             with open(new, "wb", opener=_private) as file:
-                file.write(data)
+                file.writelines(parts)
                 if not self._interval:
                     file.flush()
                     os.fsync(file.fileno())
@@ -78,15 +80,15 @@ class StateFolder:
             raise
         self._unsynced.add(path if self._interval else path.parent)
 
-    def sync(self) -> None:
-        """Files that were not synced before they were renamed, then the folders of all."""
+    def sync(self, pool: Executor) -> None:
+        """Files that were not synced before they were renamed, then the folders of all, each in
+        the pool: what a disk is asked to make sure of at once, it does in one go."""
         with saying("cannot be synced"):
             folders = {path.parent if path.suffix else path for path in self._unsynced}
-            for path in self._unsynced - folders:
-                with suppress(FileNotFoundError), path.open("rb") as file:
-                    os.fsync(file.fileno())
-            for folder in folders:
-                _sync_folder(folder)
+            for sync, paths in ((_sync_file, self._unsynced - folders), (_sync_folder, folders)):
+                syncing = [pool.submit(sync, path) for path in paths]
+                for each in syncing:
+                    each.result()
         self._unsynced.clear()
         self._synced = time.monotonic()
 
@@ -162,6 +164,11 @@ def _private(path: str, flags: int) -> int:
 
 def _make(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _sync_file(path: Path) -> None:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from server.session.entry import Entry
 from server.session.keys import Key
 from server.session.pins import Pins
+from server.session.tensors import Parts
 
 
 class HomeError(Exception):
@@ -58,7 +59,7 @@ class Home(Protocol):
         """lengths and entries know of everything that is here. Does not block."""
         ...
 
-    def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
+    def put(self, batch: Sequence[tuple[Entry, Parts]]) -> None:
         """Keep all; durable on return, unless it syncs at intervals only."""
         ...
 

@@ -10,6 +10,7 @@ from server.session.cipher import Cipher, CipherError, is_sealed
 from server.session.codec import ArchiveDtype, CodecError
 from server.session.entry import Entry
 from server.session.keys import Key
+from server.session.tensors import Parts
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +22,11 @@ class Packing:
         self._dtype, self._cipher = dtype, cipher
         self._warned = False
 
-    def pack(self, entry: Entry, snapshot: Snapshot) -> bytes:
-        data = codec.encode(entry, snapshot, self._dtype)
+    def pack(self, entry: Entry, snapshot: Snapshot) -> Parts:
+        head, *rest = codec.encode(entry, snapshot, self._dtype)
         if self._cipher is None:
-            return data
-        return self._cipher.seal_parts(entry.key, data, codec.head_length(data))
+            return [head, *rest]
+        return [self._cipher.seal_parts(entry.key, bytes(head), b"".join(rest))]
 
     def unpack(self, key: Key, data: bytes) -> tuple[Entry, Snapshot] | None:
         """None for what cannot be read, or was kept under another key."""

@@ -22,6 +22,7 @@ from server.session.entry import Entry
 from server.session.home import Contents, HomeError, News
 from server.session.keys import KEY_BYTES, Key
 from server.session.pins import Pins
+from server.session.tensors import Parts
 from server.valkey import Away, Stream, Valkey
 from server.valkey.client import PREFIX
 
@@ -39,10 +40,10 @@ class SharedHome:
         self._changes = Stream(store, f"{PREFIX}:changes")
         self._written = self._nbytes = 0
 
-    def put(self, batch: Sequence[tuple[Entry, bytes]]) -> None:
-        for entry, data in batch:
+    def put(self, batch: Sequence[tuple[Entry, Parts]]) -> None:
+        for entry, parts in batch:
             with self._asking():
-                self._store.pipe(self._putting(entry, data))
+                self._store.pipe(self._putting(entry, data := b"".join(parts)))
             self._written += 1
             self._nbytes += len(data)
 

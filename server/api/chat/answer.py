@@ -1,7 +1,6 @@
 """A whole chat completion on the wire."""
 
 import time
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from server.api.chat.calls import FunctionCall, MessageCall, MessageToolCall, be
 from server.api.chat.usage import Usage, usage
 from server.api.logprobs import ChatLogprobs, chat_logprobs
 from server.api.outgoing import LEFT_OUT, ClosedModel
+from server.chance import fresh_hex
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken, TokenBytes
 from server.chat.turn import Turn
@@ -94,7 +94,7 @@ class Head:
 
     model: str
     system_fingerprint: str
-    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    id: str = field(default_factory=lambda: f"chatcmpl-{fresh_hex(16)}")
     created: int = field(default_factory=lambda: int(time.time()))
 
 

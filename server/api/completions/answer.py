@@ -1,7 +1,6 @@
 """A raw completion on the wire, whole and as server-sent events."""
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -12,6 +11,7 @@ from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.outgoing import NEVER_NULL, ClosedModel
 from server.api.streams import TextFrames, frame
+from server.chance import fresh_hex
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
 from server.chat.tokens import TextToken
@@ -86,7 +86,7 @@ class CompletionWriter:
         self._token_bytes = model.tokenizer.token_bytes
         self._written = len(completion.prompt_ids) * body.written
         self._head: dict[str, Any] = {
-            "id": f"cmpl-{uuid.uuid4().hex}",
+            "id": f"cmpl-{fresh_hex(16)}",
             "object": "text_completion",
             "created": int(time.time()),
             "model": model.id,

@@ -4,8 +4,9 @@ So a reference to an item finds it without an index that would have to be kept b
 """
 
 import re
-import uuid
 from typing import Literal
+
+from server.chance import fresh_hex
 
 _ITEM = re.compile(r"[a-z]+_([0-9a-f]{32})[io]\d+")
 _PARTS = re.compile("[_-]")  # resp_… and chatcmpl-…
@@ -21,7 +22,7 @@ PREFIXES = {
 
 def new_id(prefix: str) -> str:
     """One that no other thing has."""
-    return f"{prefix}_{uuid.uuid4().hex}"
+    return f"{prefix}_{fresh_hex(16)}"
 
 
 def item_id(kind: str, answer: str, side: Literal["i", "o"], number: int) -> str:

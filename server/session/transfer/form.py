@@ -2,20 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
-
 FORMAT, VERSION = "rwkv-server session", "1"
 PARTS = ("wkv", "logits", "att_shift", "ffn_shift", "fed", "told")
 """The tensors of a snapshot, in the order of the file."""
 
-DTYPES = {
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-}
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
 HEADER_BYTES = 2**22
 """No header is longer."""
 

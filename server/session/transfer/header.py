@@ -9,15 +9,8 @@ from typing import Any, NoReturn
 import torch
 
 from models.base import ModelSpec
-from server.session.transfer.form import (
-    DTYPES,
-    FORMAT,
-    NAMES,
-    PARTS,
-    VERSION,
-    About,
-    TransferError,
-)
+from server.session.tensors import DTYPES, NAMES
+from server.session.transfer.form import FORMAT, PARTS, VERSION, About, TransferError
 
 _NAME_LENGTH = 4096  # of what the metadata says
 _SHIFTS = ("F32", "F16", "BF16")

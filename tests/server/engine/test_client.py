@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from server.engine import intake
 from server.engine.client import EngineClient, EngineFull
 from server.engine.engine import Engine
 from server.engine.messages import (
@@ -87,6 +88,22 @@ async def test_many_requests_at_once_get_their_own_events() -> None:
             events = await collect(stream)
             assert {event.request for event in events} == {name}
             assert isinstance(events[-1], Finished)
+
+
+async def test_requests_that_come_together_are_read_in_one_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "_NEXT_S", PATIENCE_S)
+    monkeypatch.setattr(intake, "_ALL_S", PATIENCE_S)
+    engine, fed = Engine(CountingModel(), max_slots=4, prefill_chunk=8), list[tuple[int, int]]()
+    async with running(engine=engine) as client:
+        with client.held():
+            first = client.submit(submit("a"))
+            await asyncio.sleep(0.05)  # a step takes much less
+            fed.append(engine.fed)
+        second = client.submit(submit("b"))
+        await asyncio.gather(collect(first), collect(second))
+    assert fed == [(0, 0)]
 
 
 async def test_a_request_over_the_capacity_is_refused() -> None:

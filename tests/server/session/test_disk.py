@@ -3,6 +3,7 @@
 import logging
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from server.session import Cipher, Entry, FolderLock, HomeError, Packing, owner_name
 from server.session import disk as module
 from server.session.folder import StateFolder
+from server.session.tensors import Parts
 from tests.server.session.states import ANN, BOB, disk, kept_in, same, settled, snapshot
 
 BLOCK = 4096
@@ -23,7 +25,7 @@ def entry(number: int, **more: object) -> Entry:
 def filled(folder: Path, budget: int, count: int) -> module.DiskHome:
     home = disk(folder, budget)
     for number in range(count):
-        home.put([(entry(number), b"x" * BLOCK)])
+        home.put([(entry(number), [b"x" * BLOCK])])
     return home
 
 
@@ -88,8 +90,8 @@ def test_the_budget_holds_and_the_least_recently_used_go(tmp_path: Path) -> None
 def test_inner_entries_go_first_and_pinned_ones_never(tmp_path: Path) -> None:
     home = filled(tmp_path, 4 * BLOCK, 3)
     home.pin(entry(0).key, True)
-    home.put([(Entry(b"c" * 32, entry(2).key, "model", "ann", 1, used=9.0), b"x" * BLOCK)])
-    home.put([(entry(8), b"x" * BLOCK)])
+    home.put([(Entry(b"c" * 32, entry(2).key, "model", "ann", 1, used=9.0), [b"x" * BLOCK])])
+    home.put([(entry(8), [b"x" * BLOCK])])
     assert {e.key for e in home.entries("ann")} == {
         *(entry(number).key for number in (0, 1, 8)),
         b"c" * 32,
@@ -99,7 +101,7 @@ def test_inner_entries_go_first_and_pinned_ones_never(tmp_path: Path) -> None:
 
 def test_one_larger_than_the_budget_is_refused_and_evicts_nothing(tmp_path: Path) -> None:
     home = filled(tmp_path, 3 * BLOCK, 3)
-    home.put([(entry(9), b"x" * (3 * BLOCK + 1))])
+    home.put([(entry(9), [b"x" * (3 * BLOCK + 1)])])
     assert (home.contents().snapshots, home.contents().evicted) == (3, 0)
     home.close()
 
@@ -192,15 +194,15 @@ def test_of_files_written_together_the_whole_ones_count_though_others_fail(
 ) -> None:
     real = StateFolder.write
 
-    def broken(folder: StateFolder, key: bytes, data: bytes) -> None:
+    def broken(folder: StateFolder, key: bytes, parts: Parts) -> None:
         if key == entry(2).key:
             raise OSError(28, "No space left on device")
-        real(folder, key, data)
+        real(folder, key, parts)
 
     monkeypatch.setattr(StateFolder, "write", broken)
     home = disk(tmp_path, 10 * BLOCK)
     with pytest.raises(HomeError, match="No space left"):
-        home.put([(entry(number), b"x" * BLOCK) for number in (1, 2)])
+        home.put([(entry(number), [b"x" * BLOCK]) for number in (1, 2)])
     assert (home.contents().snapshots, home.contents().nbytes) == (1, BLOCK)
     home.delete([entry(1).key])
     assert (home.contents().snapshots, home.contents().nbytes) == (0, 0)
@@ -235,10 +237,29 @@ def test_only_the_owner_may_read(tmp_path: Path) -> None:
 def test_lookups_do_not_slow_down_with_what_is_kept(tmp_path: Path) -> None:
     home = disk(tmp_path, 10**9)
     home._index.put([entry(number) for number in range(100_000)])
-    home.put([(entry(100_001), b"x")])
+    home.put([(entry(100_001), [b"x"])])
     start = time.perf_counter()
     assert home.find([entry(3).key, entry(100_001).key]) == (entry(100_001).key, b"x")
     assert home.lengths("model", "nobody") == []
     assert len(home._index.cheapest(64)) == 64
     assert time.perf_counter() - start < 0.2
+    home.close()
+
+
+def test_folders_of_files_written_together_are_synced_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after another, each would have the disk make sure of all once more."""
+    real, meeting = os.fsync, threading.Barrier(4)
+
+    def met(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            meeting.wait(5)
+        real(descriptor)
+
+    home = disk(tmp_path, 10 * BLOCK)
+    monkeypatch.setattr(os, "fsync", met)
+    batch = [(Entry(bytes([number]) * 32, None, "model", "ann", 1), [b"x"]) for number in range(4)]
+    home.put(batch)
+    assert home.contents().snapshots == 4
     home.close()

@@ -13,6 +13,7 @@ from server.session import Archive, Cipher, DiskHome, Entry, HomeError, Packing,
 from server.session import disk as module
 from server.session.index import Index
 from server.session.store import SnapshotStore
+from server.session.tensors import Parts
 from tests.server.session.states import disk, settled, snapshot
 
 BLOCK = 4096
@@ -24,7 +25,7 @@ def entry(number: int, **more: object) -> Entry:
     return Entry(bytes([number]) * 32, None, "model", "ann", 1, used=float(number), **more)
 
 
-def packed(number: int) -> tuple[Entry, bytes]:
+def packed(number: int) -> tuple[Entry, Parts]:
     return entry(number), PACKING.pack(entry(number), snapshot(number))
 
 
@@ -73,7 +74,7 @@ def test_what_is_pinned_used_or_written_again_meanwhile_is_so_afterwards(home: D
     until_known(home, 3)
     home.pin(entry(6).key, True)
     home.touch([entry(7).key])
-    home.put([packed(8), (replace(entry(9), parent=entry(5).key), b"x")])
+    home.put([packed(8), (replace(entry(9), parent=entry(5).key), [b"x"])])
     settled(home)
     known = {found.key[0]: found for found in home.entries("ann")}
     assert (known[6].pinned, known[5].pinned) == (True, False)
@@ -136,7 +137,7 @@ def test_its_progress_is_told(
 @pytest.mark.parametrize("cipher", [None, Cipher("ab" * 32)])
 def test_no_more_of_a_file_is_read_than_its_head(cipher: Cipher | None) -> None:
     packing = Packing(cipher=cipher)
-    data = packing.pack(entry(1), snapshot(*range(10_000)))
+    data = b"".join(packing.pack(entry(1), snapshot(*range(10_000))))
     file = io.BytesIO(data)
     assert packing.describe(entry(1).key, file) == entry(1)
     assert (file.tell() < 2000, len(data) > 40_000) == (True, True)
@@ -146,7 +147,7 @@ def test_no_more_of_a_file_is_read_than_its_head(cipher: Cipher | None) -> None:
 
 def test_what_was_sealed_as_a_whole_still_opens() -> None:
     cipher = Cipher("ab" * 32)
-    whole = cipher.seal(entry(1).key, PACKING.pack(entry(1), snapshot(1)))
+    whole = cipher.seal(entry(1).key, b"".join(PACKING.pack(entry(1), snapshot(1))))
     packing = Packing(cipher=cipher)
     assert packing.describe(entry(1).key, io.BytesIO(whole)) == entry(1)
     assert packing.unpack(entry(1).key, whole) is not None
@@ -155,7 +156,7 @@ def test_what_was_sealed_as_a_whole_still_opens() -> None:
 def test_a_head_and_the_rest_of_another_file_do_not_pass_for_one() -> None:
     cipher = Cipher("ab" * 32)
     packing = Packing(cipher=cipher)
-    one, other = (packing.pack(entry(1), snapshot(number)) for number in (1, 2))
+    one, other = (b"".join(packing.pack(entry(1), snapshot(number))) for number in (1, 2))
     head = 25 + int.from_bytes(one[21:25], "little")
     assert packing.unpack(entry(1).key, one[:head] + one[head:]) is not None
     assert packing.unpack(entry(1).key, one[:head] + other[head:]) is None
