@@ -54,7 +54,7 @@ test: $(VENV)/.develop $(VENV)/.native $(CLIENTS)/.ready ## Run the tests, on se
 soak: $(VENV)/.develop $(VENV)/.native ## Kill a server, and leave it, many times; see what is left
 	SOAK_KILLS=100 SOAK_TURNS=30 DISCONNECTS=10000 CONVERSATIONS=10000 $(BIN)/python -m pytest \
 		tests/server/test_kills.py tests/server/test_disconnects.py \
-		tests/server/session/test_budgets.py \
+		tests/server/test_left_streams.py tests/server/session/test_budgets.py \
 		-o faulthandler_timeout=0 $(ARGS)
 
 .PHONY: fuzz

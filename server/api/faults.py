@@ -11,6 +11,7 @@ from server.errors import InvalidRequest
 
 _EXPECTED = "Input should be "
 _OBJECT = dict.fromkeys(("model_attributes_type", "dict_type"), "Input should be an object")
+_TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _SHOWN = 40  # characters of a value that a message repeats
 
 
@@ -19,7 +20,7 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
 
     `param` is the field in dotted form, list positions as numbers: "messages.0.content".
     """
-    faults = list(error.errors())
+    faults = [_without_tags(fault) for fault in error.errors()]
     if faults[0]["type"] == "json_invalid":
         message = f"The request body is not valid JSON: {faults[0]['ctx']['error']}."
         return InvalidRequest(message, code="invalid_json")
@@ -30,6 +31,19 @@ def invalid_request(error: RequestValidationError) -> InvalidRequest:
     path = max((path for path in paths if path[: len(paths[0])] == paths[0]), key=len)
     chosen = [fault for fault, other in zip(faults, paths, strict=True) if other == path]
     return _described(".".join(path), chosen)
+
+
+def _without_tags(fault: dict[str, Any]) -> dict[str, Any]:
+    """Where no branch of a union was found, it is the key that tells them apart which is wrong."""
+    if fault["type"] not in _TAGS:
+        return fault
+    key, given = fault["ctx"]["discriminator"].strip("'"), fault["input"]
+    place = (*fault["loc"], key)
+    if key not in given:
+        return fault | {"type": "missing", "loc": place}
+    *others, last = fault["ctx"]["expected_tags"].split(", ")
+    wanted = f"{', '.join(others)} or {last}" if others else last
+    return fault | {"loc": place, "input": given[key], "msg": _EXPECTED + wanted}
 
 
 def _path(fault: Mapping[str, Any], body: Any) -> list[str]:

@@ -48,6 +48,10 @@ class Records(Protocol):
         """
         ...
 
+    def fits(self, document: Mapping[str, Any]) -> bool:
+        """It is not too large to be kept."""
+        ...
+
     def room(self, owner: str, kind: str, id: str) -> int:
         """By how many bytes a document that is near may grow; does not wait."""
         ...

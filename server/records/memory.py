@@ -10,14 +10,18 @@ from server.records.base import Document, Name, TooLarge, packed
 from server.records.edit import Edit, edited
 
 _OVERHEAD = 512  # bytes that a document takes beside its text
+_AT_ONCE = 4  # documents that are always kept: a conversation, its newest answer, its events
 
 
 class MemoryRecords:
-    """Serialised documents; the least recently used ones are evicted first."""
+    """Serialised documents; the least recently used ones are evicted first.
+
+    One has a quarter of the budget at most, so that it leaves those that were used just before.
+    """
 
     def __init__(self, budget_bytes: int) -> None:
         self.server = secrets.token_hex(8)
-        self._budget = budget_bytes
+        self._budget, self._most = budget_bytes, budget_bytes // _AT_ONCE
         self._texts: OrderedDict[Name, bytes] = OrderedDict()
         self._kinds: dict[tuple[str, str], dict[str, None]] = {}  # ids in the order of their coming
         self.nbytes = 0
@@ -41,13 +45,16 @@ class MemoryRecords:
         if text is None:
             return None
         document = edited(text, edits)
-        if not self.fits(changed := packed(document)):
+        if not self.fits_text(changed := packed(document)):
             raise TooLarge
         self.keep((owner, kind, id), changed)
         return document
 
+    def fits(self, document: Mapping[str, Any]) -> bool:
+        return self.fits_text(packed(document))
+
     def room(self, owner: str, kind: str, id: str) -> int:
-        return self._budget - (_nbytes(self._texts.get((owner, kind, id))) or _OVERHEAD)
+        return self._most - (_nbytes(self._texts.get((owner, kind, id))) or _OVERHEAD)
 
     async def delete(self, owner: str, kind: str, id: str) -> None:
         self.forget((owner, kind, id))
@@ -58,12 +65,12 @@ class MemoryRecords:
     async def elsewhere(self, server: str) -> bool:
         return False
 
-    def fits(self, text: bytes) -> bool:
-        return _nbytes(text) <= self._budget
+    def fits_text(self, text: bytes) -> bool:
+        return _nbytes(text) <= self._most
 
     def keep(self, name: Name, text: bytes) -> bool:
         """False for one that is too large."""
-        if not self.fits(text):
+        if not self.fits_text(text):
             self.forget(name)  # a document that has grown must not be found as it was
             return False
         self._add(name, text)

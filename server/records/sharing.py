@@ -90,7 +90,7 @@ class Sharing:
 
         def onto(there: bytes | None) -> bytes | None:
             wanted = pending.onto(there, here)
-            if wanted is not None and not self.near.fits(wanted):
+            if wanted is not None and not self.near.fits_text(wanted):
                 raise TooLarge
             return wanted
 

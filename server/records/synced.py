@@ -79,6 +79,9 @@ class SyncedRecords:
             self._sharing.wait(name, Pending(edits))
             return self._without(name)
 
+    def fits(self, document: Mapping[str, Any]) -> bool:
+        return self._near.fits_text(stamped(document))
+
     def room(self, owner: str, kind: str, id: str) -> int:
         return self._near.room(owner, kind, id)
 

@@ -9,7 +9,7 @@ from server.api.chat.answer import Collected, Head, completion
 from server.api.chat.request import ChatCompletionRequest
 from server.api.items import Item, ItemReader, item_id, message_items
 from server.api.stored import Conversations, Earlier, Stored, read_history
-from server.api.stored.documents import kept_answer
+from server.api.stored.documents import kept_answer, too_large_to_store
 from server.api.streams import unbroken
 from server.chat.served import ServedModel
 from server.chat.tokens import TokenBytes
@@ -27,7 +27,7 @@ class Past:
     earlier: Earlier
     messages: tuple[Message, ...]
 
-    def items(self, new: Sequence[Message], id: str) -> list[Item]:
+    def items(self, body: ChatCompletionRequest, new: Sequence[Message], id: str) -> list[Item]:
         """Those of a request's own messages, which will be kept behind what was said before.
 
         id: the answer's. Raises InvalidRequest where there is no room for them.
@@ -35,6 +35,10 @@ class Past:
         items = message_items(new, lambda kind, n: item_id(kind, id, "i", n))
         if self.earlier.conversation is not None:
             Conversations(self.stored).check_room(self.earlier.conversation, items)
+        if body.store:
+            asked = {"input": items, "messages": _stored_messages(body)}
+            if not self.stored.fits(asked):
+                raise too_large_to_store()
         return items
 
 
@@ -98,8 +102,13 @@ class Keeping:
             document = kept_answer(
                 whole.model_dump(), self.given, output, earlier.previous, earlier.conversation
             )
-            document["messages"] = [_stored_message(one) for one in self.body.messages]
-            await self.past.stored.keep("chat.completion", self.head.id, document)
+            document["messages"] = _stored_messages(self.body)
+            if not await self.past.stored.keep("chat.completion", self.head.id, document):
+                log.warning("the chat completion %s is too large to be stored", self.head.id)
+
+
+def _stored_messages(body: ChatCompletionRequest) -> list[dict[str, Any]]:
+    return [_stored_message(one) for one in body.messages]
 
 
 def _stored_message(message: Any) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from server.errors import InvalidRequest
 
 
 class TextPart(Wire):
-    """A piece of a message's text."""
+    """A piece of a message's text; a breakpoint has no meaning, as all that is read is kept."""
 
     type: Literal["text"]
     text: str
+    prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
 class RefusalPart(Wire):

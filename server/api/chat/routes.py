@@ -43,7 +43,8 @@ async def create_chat_completion(
         before=past.messages,
     )
     begun = head(model)
-    given = past.items(asked.messages[len(past.messages) :], begun.id) if kept(body) else None
+    new = asked.messages[len(past.messages) :]
+    given = past.items(body, new, begun.id) if kept(body) else None
     turn = await service.start(asked)
     token_bytes = model.tokenizer.token_bytes if body.logprobs else None
     keeping = None if given is None else Keeping(body, past, given, turn, begun, token_bytes)

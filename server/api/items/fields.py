@@ -17,6 +17,9 @@ class ItemText(Wire):
 
     type: Literal["input_text", "output_text", "text"]
     text: str
+    annotations: list[Any] | None = None
+    logprobs: list[Any] | None = None
+    prompt_cache_breakpoint: dict[str, Any] | None = None
 
 
 class ItemRefusal(Wire):
@@ -30,15 +33,31 @@ class ItemRefusal(Wire):
         return self.refusal
 
 
-class MessageItem(Wire):
+class SentItem(Wire):
+    """What an item says of itself has no meaning: it is kept whole, under an id of its own."""
+
+    id: str | None = None
+    status: str | None = None
+
+
+class CalledItem(SentItem):
+    """A call, or what it came to, between the model and its caller."""
+
+    asynchronous: Annotated[Any, Refused(neutral=(False,))] = Field(None, alias="async")
+    caller: Annotated[Any, Refused(neutral=({"type": "direct"},))] = None
+    namespace: Annotated[Any, Refused()] = None
+
+
+class MessageItem(SentItem):
     """A message; an assistant's may come without id and status."""
 
     type: Literal["message"] | None = None
     role: Literal["user", "system", "developer", "assistant"]
     content: str | ListOf[Annotated[ItemText | ItemRefusal, Field(discriminator="type")]]
+    phase: str | None = None
 
 
-class FunctionCallItem(Wire):
+class FunctionCallItem(CalledItem):
     """A call; its arguments are JSON in a string."""
 
     type: Literal["function_call"]
@@ -47,15 +66,16 @@ class FunctionCallItem(Wire):
     arguments: str
 
 
-class FunctionOutputItem(Wire):
-    """What a call came to."""
+class FunctionOutputItem(CalledItem):
+    """What a call came to; its call_id says whose, and name nothing more."""
 
     type: Literal["function_call_output"]
     call_id: str
+    name: str | None = None
     output: str | ListOf[ItemText]
 
 
-class CustomCallItem(Wire):
+class CustomCallItem(CalledItem):
     """A call of a custom tool, with a text."""
 
     type: Literal["custom_tool_call"]
@@ -64,7 +84,7 @@ class CustomCallItem(Wire):
     input: str
 
 
-class CustomOutputItem(Wire):
+class CustomOutputItem(CalledItem):
     """What such a call came to."""
 
     type: Literal["custom_tool_call_output"]
@@ -72,12 +92,13 @@ class CustomOutputItem(Wire):
     output: str | ListOf[ItemText]
 
 
-class ReasoningItem(Wire):
+class ReasoningItem(SentItem):
     """What a model thought; the models here know it from their state, or not at all."""
 
     type: Literal["reasoning"]
     summary: ListOf[dict[str, Any]] | None = None
     content: ListOf[dict[str, Any]] | None = None
+    encrypted_content: str | None = None
 
 
 class ReferenceItem(Wire):

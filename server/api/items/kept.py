@@ -38,7 +38,8 @@ def _kept(item: InputItem, name: _Name, number: int, referred: Mapping[str, Item
             content = _content(item)
             return _item(name, number, "message", role=item.role, content=content)
         case FunctionCallItem() | CustomCallItem():
-            return _item(name, number, item.type, **item.model_dump(exclude={"type"}))
+            said = item.model_dump(include={"call_id", "name", "arguments", "input"})
+            return _item(name, number, item.type, **said)
         case FunctionOutputItem() | CustomOutputItem():
             output: str | list[dict[str, Any]]
             if isinstance(item.output, str):

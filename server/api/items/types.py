@@ -141,17 +141,23 @@ class DoneThoughts(ToldThoughts):
     status: DoneStatus
 
 
+def _without_mapping(schema: dict[str, Any]) -> None:
+    """A document's discriminator leads to schemas with names, and to no union in a union."""
+    del schema["discriminator"]
+
+
 # A response is told and kept only before and after its items are written.
 OutputItem = Annotated[
     DoneAnswer | DoneFunctionCall | DoneCustomCall | DoneThoughts, Field(discriminator="type")
 ]
-# Of messages the role tells which it is, so that no one key tells of all.
-AnyItem = (
-    ToldAnswer
-    | ToldMessage
+# Of messages the role tells whose they are, below what tells that they are messages.
+AnyMessage = Annotated[ToldAnswer | ToldMessage, Field(discriminator="role")]
+AnyItem = Annotated[
+    AnyMessage
     | ToldFunctionCall
     | ToldFunctionOutput
     | ToldCustomCall
     | ToldCustomOutput
-    | SentThoughts
-)
+    | SentThoughts,
+    Field(discriminator="type", json_schema_extra=_without_mapping),
+]

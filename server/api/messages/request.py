@@ -11,32 +11,45 @@ from server.api.fields import INTEGRAL, Count, ListOf, Refused, ShortString, Uni
 from server.api.tools import ToolName
 
 
-class TextBlock(Wire):
-    """A piece of text; cache_control is taken without meaning, as all that is read is kept."""
+class CacheableFields(Wire):
+    """cache_control is taken without meaning, as all that is read is kept."""
+
+    cache_control: dict[str, Any] | None = None
+
+
+class TextBlock(CacheableFields):
+    """A piece of text, whatever it cites."""
 
     type: Literal["text"]
     text: str
+    citations: list[Any] | None = None
 
 
 class ThinkingBlock(Wire):
     """What the model thought; the models here know it from their state, or not at all."""
 
     type: Literal["thinking", "redacted_thinking"]
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
 
 
-class ToolUseBlock(Wire):
+class ToolUseBlock(CacheableFields):
     """A call that an assistant made."""
 
     type: Literal["tool_use"]
     id: Annotated[str, Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
     input: dict[str, Any]
+    caller: Annotated[Any, Refused(neutral=({"type": "direct"},))] = None
+    toolset_name: Annotated[Any, Refused()] = None
 
 
-class ToolResultBlock(Wire):
+class ToolResultBlock(CacheableFields):
     """What a call came to."""
 
     type: Literal["tool_result"]
+    toolset_name: Annotated[Any, Refused()] = None
     tool_use_id: str
     content: str | ListOf[TextBlock] | None = None
     is_error: bool | None = None
@@ -58,9 +71,11 @@ class AnthropicMessage(Wire):
 
     role: Literal["user", "assistant", "system"]
     content: str | ListOf[Block]
+    clear_at: Annotated[Any, Refused(neutral=("never",))] = None
+    output_config: Annotated[Any, Refused(neutral=({},))] = None
 
 
-class AnthropicTool(Wire):
+class AnthropicTool(CacheableFields):
     """A tool of the caller's; those that Anthropic runs itself are refused by name."""
 
     type: Annotated[Any, Refused(neutral=("custom",))] = None
@@ -68,6 +83,10 @@ class AnthropicTool(Wire):
     description: str | None = None
     input_schema: dict[str, Any]
     strict: bool | None = None
+    eager_input_streaming: bool | None = None
+    allowed_callers: Annotated[Any, Refused(neutral=(["direct"],))] = None
+    defer_loading: Annotated[Any, Refused(neutral=(False,))] = None
+    input_examples: Annotated[Any, Refused(neutral=([],))] = None
 
 
 class AnthropicChoice(Wire):
@@ -79,11 +98,15 @@ class AnthropicChoice(Wire):
 
 
 class ThinkingOptions(Wire):
-    """budget_tokens: how much is to be thought, as a target and no limit."""
+    """budget_tokens: how much is to be thought, as a target and no limit.
+
+    block_binding has no meaning, since thoughts that are sent back are not read.
+    """
 
     type: Literal["enabled", "adaptive", "disabled"]
     budget_tokens: Annotated[int, Field(ge=1024), INTEGRAL] | None = None
     display: Annotated[Any, Refused(neutral=("summarized",))] = None
+    block_binding: dict[str, Any] | None = None
 
 
 class OutputSchema(Wire):
@@ -98,6 +121,7 @@ class OutputOptions(Wire):
 
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     format: OutputSchema | None = None
+    task_budget: Annotated[Any, Refused()] = None
 
 
 class AnthropicMetadata(Wire):
@@ -106,7 +130,7 @@ class AnthropicMetadata(Wire):
     user_id: str | None = None
 
 
-class CountTokensBody(Wire):
+class ReadFields(Wire):
     """What the model reads."""
 
     model: str
@@ -118,7 +142,7 @@ class CountTokensBody(Wire):
     output_config: OutputOptions | None = None
 
 
-class HonouredMessagesFields(CountTokensBody):
+class HonouredMessagesFields(ReadFields):
     """Fields that do what they say; null stands for the default of each."""
 
     max_tokens: Count
@@ -157,3 +181,7 @@ class RefusedMessagesFields(Wire):
 
 class MessagesBody(RefusedMessagesFields, MeaninglessMessagesFields, HonouredMessagesFields):
     """A request for a message."""
+
+
+class CountTokensBody(RefusedMessagesFields, MeaninglessMessagesFields, ReadFields):
+    """A message whose tokens are to be counted."""

@@ -7,8 +7,8 @@ from server.api.chat.turn import EFFORTS, allowed_thinking
 from server.api.going_on import check_answer_begun
 from server.api.messages.request import (
     AnthropicMessage,
-    CountTokensBody,
     MessagesBody,
+    ReadFields,
     TextBlock,
     ToolResultBlock,
     ToolUseBlock,
@@ -47,7 +47,7 @@ def turn_request(body: MessagesBody, *, caller: str, thinks: bool) -> TurnReques
     )
 
 
-def prompt_request(body: CountTokensBody, *, caller: str, thinks: bool) -> TurnRequest:
+def prompt_request(body: ReadFields, *, caller: str, thinks: bool) -> TurnRequest:
     """The part of it that says what the model reads. Raises InvalidRequest."""
     tools = _tools(body)
     choice = body.tool_choice
@@ -66,7 +66,7 @@ def prompt_request(body: CountTokensBody, *, caller: str, thinks: bool) -> TurnR
     return read
 
 
-def _system(body: CountTokensBody) -> Iterator[Message]:
+def _system(body: ReadFields) -> Iterator[Message]:
     if body.system:
         said = body.system
         text = said if isinstance(said, str) else "\n".join(block.text for block in said)
@@ -134,7 +134,7 @@ class _Conversation:
         return Message("tool", block.text, tool_call_id=id)
 
 
-def _tools(body: CountTokensBody) -> tuple[Tool, ...]:
+def _tools(body: ReadFields) -> tuple[Tool, ...]:
     return tools_at(
         {
             f"tools.{number}": FunctionFields(
@@ -148,7 +148,7 @@ def _tools(body: CountTokensBody) -> tuple[Tool, ...]:
     )
 
 
-def _choice(body: CountTokensBody, tools: tuple[Tool, ...]) -> ToolChoice:
+def _choice(body: ReadFields, tools: tuple[Tool, ...]) -> ToolChoice:
     choice = body.tool_choice
     if choice is None or (choice.type in {"auto", "none"}):
         return ToolChoice("none" if choice is not None and choice.type == "none" else "auto")
@@ -162,7 +162,7 @@ def _choice(body: CountTokensBody, tools: tuple[Tool, ...]) -> ToolChoice:
     return required_tool(Chosen(choice.name, "tool_choice.name"), tools)
 
 
-def _thinking(body: CountTokensBody, *, thinks: bool) -> Thinking | None:
+def _thinking(body: ReadFields, *, thinks: bool) -> Thinking | None:
     """Who asks for nothing gets no thoughts, as such a client would not know them."""
     effort = body.output_config.effort if body.output_config is not None else None
     wish: Thinking = "none"
@@ -185,7 +185,7 @@ def _budgeted(tokens: int | None) -> Thinking:
     return "low" if tokens < _LITTLE else "medium" if tokens < _MUCH else "high"
 
 
-def _constraint(body: CountTokensBody) -> Constraint | None:
+def _constraint(body: ReadFields) -> Constraint | None:
     wanted = body.output_config.format if body.output_config is not None else None
     if wanted is None:
         return None

@@ -22,7 +22,7 @@ from server.api.responses.turn import Asked
 from server.chat.served import ServedModel
 from server.chat.types import ChoiceEnd, TurnRequest
 
-_CALLING = {"deferred", "asynchronous", "allowed_callers"}
+_UNTOLD = {"deferred", "asynchronous", "allowed_callers", "output_schema"}
 Status = Literal["completed", "failed", "in_progress", "cancelled", "queued", "incomplete"]
 # Of what is not yet at its end.
 OPEN: frozenset[Status] = frozenset({"queued", "in_progress"})
@@ -149,8 +149,8 @@ def begun_response(
 
 def _told(tool: ResponseTool) -> dict[str, Any]:
     if isinstance(tool, ResponseFunction):
-        return tool.model_dump(exclude=_CALLING)
-    given = tool.model_dump(exclude=_CALLING, exclude_none=True)
+        return tool.model_dump(exclude=_UNTOLD)
+    given = tool.model_dump(exclude=_UNTOLD, exclude_none=True)
     return {**given, "format": given.get("format", {"type": "text"})}
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from server.api.errors import failure, unexpected
-from server.api.responses.answer import response_usage
+from server.api.responses.answer import Response, response_usage
 from server.api.responses.turn import Asked
 from server.api.responses.writer import Event, ResponseWriter
 from server.api.runs import Run
@@ -15,19 +15,32 @@ from server.api.streams import unbroken
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, TurnEvent
 from server.errors import RequestError
+from server.records import Document
 
 log = logging.getLogger(__name__)
 
 
+def response_document(response: Response, asked: Asked, stored: Stored) -> Document:
+    """What is stored of a response as it is now."""
+    earlier = asked.earlier
+    document = kept_answer(
+        response.model_dump(),
+        asked.items,
+        response.output,
+        earlier.previous,
+        earlier.conversation,
+    )
+    return document | {"server": stored.records.server}
+
+
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """One response under way; kept: it is stored. run: given where its events are stored too."""
+    """One response under way. run: given where its events are stored too."""
 
     turn: Turn
     writer: ResponseWriter
     asked: Asked
     stored: Stored
-    kept: bool
     run: Run | None = None
 
     @property
@@ -90,30 +103,24 @@ class Writing:
 
     def put(self) -> None:
         """As it is now; does not wait."""
-        if not self.kept:
+        response = self.writer.response
+        if not response.store:
             return
         if self.run is not None and not self.writer.ended:
             self.stored.put("response.events", self.id, {"events": []})
-        response, earlier = self.writer.response, self.asked.earlier
-        document = kept_answer(
-            response.model_dump(),
-            self.asked.items,
-            response.output,
-            earlier.previous,
-            earlier.conversation,
-        )
-        document["server"] = self.stored.records.server
+        document = response_document(response, self.asked, self.stored)
         self.stored.put("response", response.id, document)
 
     async def written(self) -> None:
         """What was put is found by every server."""
-        if self.kept:
+        if self.writer.response.store:
             await self.stored.written("response.events", self.id)
             await self.stored.written("response", self.id)
 
-    async def _keep_ended(self, last: Sequence[Event]) -> None:
+    async def _keep_ended(self, last: list[Event]) -> None:
         """What goes wrong here takes nothing from the answer, which was given."""
         try:
+            self._check_size(last)
             await self._keep_events(last)
             self.put()
             await self._add_to_conversation()
@@ -121,10 +128,20 @@ class Writing:
         except Exception:
             log.exception("a response could not be kept")
 
-    async def _keep_failed(self, last: Sequence[Event]) -> None:
+    async def _keep_failed(self, last: list[Event]) -> None:
+        self._check_size(last)
         await self._keep_events(last)
         self.put()
         await self.written()
+
+    def _check_size(self, last: list[Event]) -> None:
+        """Has the last event say so where the response has become too large to be stored."""
+        response = self.writer.response
+        if not response.store:
+            return
+        if not self.stored.fits(response_document(response, self.asked, self.stored)):
+            log.warning("the response %s is too large to be stored", response.id)
+            last[-1] = self.writer.outgrow(last[-1])
 
     async def _keep_events(self, last: Sequence[Event]) -> None:
         """So that they are there once the response is seen to have ended."""
@@ -135,7 +152,7 @@ class Writing:
     async def _add_to_conversation(self) -> None:
         """An answer that is broken off is no part of it."""
         conversation = self.asked.earlier.conversation
-        if conversation is None or self.writer.response.status == "cancelled":
+        if conversation is None or self.writer.response.status in {"cancelled", "failed"}:
             return
         items = [*self.asked.items, *self.writer.response.output]
         await Conversations(self.stored).add_answer(conversation, items)

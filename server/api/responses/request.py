@@ -25,9 +25,10 @@ class CallingFields(Wire):
 
 
 class ResponseFunction(FunctionFields, CallingFields):
-    """A function."""
+    """A function; what its output is like has no meaning, as that is read as it comes."""
 
     type: Literal["function"]
+    output_schema: dict[str, Any] | None = None
 
 
 class ResponseGrammar(Grammar):

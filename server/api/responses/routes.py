@@ -17,11 +17,12 @@ from server.api.pages import paged, queried
 from server.api.priority import priority_of
 from server.api.responses import background
 from server.api.responses.answer import Response, begun_response
-from server.api.responses.kept import Writing
+from server.api.responses.kept import Writing, response_document
 from server.api.responses.request import InputTokensBody, ResponseBody
-from server.api.responses.turn import prompt_request, read_prompt, start, turn_request
+from server.api.responses.turn import Asked, prompt_request, read_prompt, start, turn_request
 from server.api.responses.writer import Event, ResponseWriter
 from server.api.stored import Conversations, Stored
+from server.api.stored.documents import too_large_to_store
 from server.api.streams import EventStream, named_frame
 from server.api.strict_json import JsonRoute
 from server.chat.types import TurnEvent
@@ -78,10 +79,20 @@ async def _begin(body: ResponseBody, request: Request, context: Context) -> Writ
     service = await find_service(context, body.model)
     wanted = turn_request(body, asked, caller, service.model)
     turn_asked = replace(wanted, priority=priority_of(request, body.priority))
+    response = begun_response(body, asked, turn_asked, service.model)
+    response.store = _storable(body, response, asked, stored)
     turn = await start(service, turn_asked, asked)
     token_bytes = None if body.likelihoods is None else service.model.tokenizer.token_bytes
-    response = begun_response(body, asked, turn_asked, service.model)
-    return Writing(turn, ResponseWriter(response, token_bytes), asked, stored, body.kept)
+    return Writing(turn, ResponseWriter(response, token_bytes), asked, stored)
+
+
+def _storable(body: ResponseBody, response: Response, asked: Asked, stored: Stored) -> bool:
+    """Whether it is stored. Raises InvalidRequest where it has to be, and is too large for it."""
+    if not body.kept or stored.fits(response_document(response, asked, stored)):
+        return body.kept
+    if body.store or body.background:
+        raise too_large_to_store()
+    return False
 
 
 async def _whole(writing: Writing) -> HttpResponse:

@@ -25,6 +25,7 @@ from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelt
 Event = dict[str, Any]
 # Of calls, the field that is written.
 _WRITTEN = {"function_call": "arguments", "custom_tool_call": "input"}
+_OUTGROWN = "The answer is larger than what this server keeps of one."
 _FINAL: Mapping[Status, str] = {
     "completed": "response.completed",
     "incomplete": "response.incomplete",
@@ -92,6 +93,20 @@ class ResponseWriter:
         yield from self._close("incomplete")
         self.response.error = ResponseError(message=message)
         yield self._final("failed")
+
+    def outgrow(self, last: Event) -> Event:
+        """The last event, as it is told of a response that has become too large to be stored.
+
+        One in the background, which only the store can tell, has failed then.
+        """
+        response = self.response
+        if not response.background:
+            response.store = False
+            return last | {"response": response.model_dump()}
+        response.completed_at = response.incomplete_details = None
+        response.output, response.status = [], "failed"
+        response.error = ResponseError(message=_OUTGROWN)
+        return last | {"type": _FINAL["failed"], "response": response.model_dump()}
 
     def break_off(self) -> None:
         """Nobody listens any more."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from server.api.items import Item, in_form
-from server.errors import NotFound
+from server.errors import InvalidRequest, NotFound
 from server.records import Document, Edit, Records
 
 Kind = Literal["response", "chat.completion", "conversation", "response.events", "response.cancel"]
@@ -53,6 +53,10 @@ class Stored:
         await self.written(kind, id)
         return kept
 
+    def fits(self, document: Mapping[str, Any]) -> bool:
+        """It is not too large to be kept."""
+        return self.records.fits(document)
+
     def room(self, kind: Kind, id: str) -> int:
         """By how many bytes a document that was found may grow."""
         return self.records.room(self.owner, kind, id)
@@ -67,6 +71,12 @@ class Stored:
     async def delete(self, kind: Kind, id: str) -> None:
         """On every server. Raises ArchiveUnavailable."""
         await self.records.delete(self.owner, kind, id)
+
+
+def too_large_to_store() -> InvalidRequest:
+    """Of a request that insists on being stored."""
+    message = "The request is larger than what this server keeps of one; leave store out."
+    return InvalidRequest(message, param="store", code="invalid_value")
 
 
 def _not_found(kind: Kind, id: str, param: str | None = None) -> NotFound:

@@ -65,7 +65,7 @@ TOOL_FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "a custom tool of an unknown format": (
         tools(custom(format={"type": "json"})),
-        "tools.0.custom.format",
+        "tools.0.custom.format.type",
         "invalid_value",
     ),
     "a custom tool of an unknown syntax": (

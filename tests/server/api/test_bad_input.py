@@ -139,13 +139,13 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
     "user as a number": ({"user": 5}, "user", "invalid_type"),
     "an unknown response format": (
         {"response_format": {"type": "xml"}},
-        "response_format",
+        "response_format.type",
         "invalid_value",
     ),
     "a response format without a type": (
         {"response_format": {}},
-        "response_format",
-        "invalid_value",
+        "response_format.type",
+        "missing_parameter",
     ),
     "a JSON schema without its schema": (
         {"response_format": {"type": "json_schema"}},

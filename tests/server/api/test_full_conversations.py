@@ -20,7 +20,9 @@ ANSWERED: Any = {"model": "tiny", "extra_body": {"logit_bias": {"0": -100}, "see
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, App]]:
-    with served(checkpoint(tmp_path_factory.mktemp("model")), sessions__records_bytes=8192) as both:
+    with served(
+        checkpoint(tmp_path_factory.mktemp("model")), sessions__records_bytes=32768
+    ) as both:
         yield both
 
 

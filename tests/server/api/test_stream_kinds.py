@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -13,66 +12,38 @@ from models import gosling
 from server.api import answers
 from server.app import App
 from server.cli import server as cli
-from tests.server.api.kinds import allowed_kinds, kinds_of
+from tests.server.api.everything import (
+    ENDLESS,
+    ENDLESS_RESPONSE,
+    FIELDS,
+    Kinds,
+    ask,
+    ask_while_busy,
+    asked,
+)
+from tests.server.api.kinds import allowed_kinds
 from tests.server.api.sent import (
     CHATS,
     COMPLETIONS,
-    MESSAGES,
     REPLAY,
     RESPONSES,
     content_schema,
     documented,
 )
-from tests.server.api.stream_fields import (
-    CHAT_FIELDS,
-    COMPLETION_FIELDS,
-    CUSTOM_CALLED,
-    HELLO,
-    MESSAGE_FIELDS,
-    RESPONSE_FIELDS,
-    RESPONSE_SCHEMAS,
-)
 from tests.server.tiny import served
 
-FIELDS: Mapping[str, list[dict[str, Any]]] = {
-    CHATS: [*CHAT_FIELDS, CUSTOM_CALLED],
-    COMPLETIONS: COMPLETION_FIELDS,
-    RESPONSES: [
-        {"max_output_tokens": 16, "background": background, **fields}
-        for fields in (*RESPONSE_FIELDS, *RESPONSE_SCHEMAS)
-        for background in (False, True)
-    ],
-    MESSAGES: MESSAGE_FIELDS,
-}
-PROMPTS: Mapping[str, dict[str, Any]] = {
-    CHATS: {"messages": HELLO},
-    COMPLETIONS: {"prompt": "Hello"},
-    RESPONSES: {"input": "Hello"},
-    MESSAGES: {"messages": HELLO},
-}
-ENDLESS = {"max_tokens": 1_000_000, "ignore_eos": True}
-ENDLESS_RESPONSE = {**ENDLESS, "max_output_tokens": 1_000_000}
 
-
-class Sent:
-    """The kinds of what was sent, by the address that sent it."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, set[str]] = defaultdict(set)
+class Sent(Kinds):
+    """Of streams."""
 
     def hear(self, text: str, path: str, method: str = "post") -> list[dict[str, Any]]:
         events = documented(text, path, method)
         for event in events:
-            self.kinds[path].update(kinds_of(event, content_schema(path, method), "event"))
+            self.add(event, path, content_schema(path, method), "event")
         return events
 
     def hear_again(self, client: httpx.Client, id: str) -> None:
         self.hear(client.get(f"{RESPONSES}/{id}?stream=true").text, REPLAY, "get")
-
-
-def asked(path: str, **fields: Any) -> dict[str, Any]:
-    common = {"model": "gosling", "max_tokens": 8, "temperature": 0, "stream": True}
-    return {**common, **PROMPTS[path], **fields}
 
 
 def stream(client: httpx.Client, path: str, **fields: Any) -> str:
@@ -116,12 +87,9 @@ def cancelled(sent: Sent, client: httpx.Client) -> None:
 
 def waited(sent: Sent, client: httpx.Client) -> None:
     """What finds no slot in time."""
-    with client.stream("POST", CHATS, json=asked(CHATS, **ENDLESS)) as running:
-        pieces = running.iter_text()  # which ends the answer when nobody holds it
-        next(pieces)
-        for path in FIELDS:
-            events = sent.hear(stream(client, path, background=True), path)
-        events = sent.hear(stream(client, RESPONSES, background=True), RESPONSES)
+    for path in FIELDS:
+        sent.hear(stream(client, path, background=True), path)
+    events = sent.hear(stream(client, RESPONSES, background=True), RESPONSES)
     sent.hear_again(client, events[0]["response"]["id"])
 
 
@@ -143,19 +111,12 @@ def stopped(sent: Sent, client: httpx.Client, app: App) -> list[threading.Thread
 def sent() -> Sent:
     """All that real servers with the bundled model send when they are asked for everything."""
     sent = Sent()
-    path = gosling.PATH
-    with served(path) as (url, _), httpx.Client(base_url=url, timeout=60) as client:
-        for ask in (answered, gone_on, cancelled):
-            ask(sent, client)
+    ask(*(partial(one, sent) for one in (answered, gone_on, cancelled)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answers, "PING_S", 0.01)  # streams begin before they have a slot
         patch.setattr(cli, "GRACE_S", 0.1)
-        with (
-            served(path, engine__max_slots=1, engine__max_wait_s=0.2) as (url, _),
-            httpx.Client(base_url=url, timeout=60) as client,
-        ):
-            waited(sent, client)
-        with httpx.Client(timeout=60) as client, served(path) as (url, app):
+        ask_while_busy(partial(waited, sent))
+        with httpx.Client(timeout=60) as client, served(gosling.PATH) as (url, app):
             client.base_url = httpx.URL(url)
             threads = stopped(sent, client, app)
         for thread in threads:

@@ -1,20 +1,25 @@
 """Every kind of thing that the OpenAPI document has in a whole answer is sent by a real server."""
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from models import gosling
 from tests.server.api.document import answer_schema, check
-from tests.server.api.kinds import allowed_kinds, kinds_of
+from tests.server.api.everything import (
+    ENDLESS_RESPONSE,
+    FIELDS,
+    Kinds,
+    ask,
+    ask_while_busy,
+    asked,
+)
+from tests.server.api.kinds import allowed_kinds
 from tests.server.api.sent import CHATS, COMPLETIONS, MESSAGES, REPLAY, RESPONSES
 from tests.server.api.stream_fields import CHAT_FIELDS
-from tests.server.api.test_stream_kinds import ENDLESS, ENDLESS_RESPONSE, FIELDS, asked
-from tests.server.tiny import served
 
 STORED: dict[str, Any] = {"store": True, "metadata": {"a": "b"}}
 # What only a whole answer has.
@@ -31,11 +36,8 @@ MORE: Mapping[str, list[dict[str, Any]]] = {
 }
 
 
-class Sent:
-    """The kinds of what was sent, by the address that it is asked for at first."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, set[str]] = defaultdict(set)
+class Sent(Kinds):
+    """Of whole answers."""
 
     def hear(
         self, response: httpx.Response, path: str, at: str | None = None, method: str = "get"
@@ -44,7 +46,7 @@ class Sent:
         answer: dict[str, Any] = response.json()
         at, method = (path, "post") if at is None else (at, method)
         check(answer, at, method)
-        self.kinds[path].update(kinds_of(answer, answer_schema(at, method), "answer"))
+        self.add(answer, path, answer_schema(at, method), "answer")
         return answer
 
     def ask(self, client: httpx.Client, path: str, **fields: Any) -> dict[str, Any]:
@@ -89,26 +91,16 @@ def cancelled(sent: Sent, client: httpx.Client) -> None:
 
 def failed(sent: Sent, client: httpx.Client) -> None:
     """One that finds no slot in time."""
-    with client.stream("POST", CHATS, json=asked(CHATS, **ENDLESS)) as running:
-        pieces = running.iter_text()  # which ends the answer when nobody holds it
-        next(pieces)
-        id = sent.ask(client, RESPONSES, background=True)["id"]
-        sent.wait(client, id, "failed")
+    id = sent.ask(client, RESPONSES, background=True)["id"]
+    sent.wait(client, id, "failed")
 
 
 @pytest.fixture(scope="module")
 def sent() -> Sent:
     """All that real servers with the bundled model answer when they are asked for everything."""
     sent = Sent()
-    path = gosling.PATH
-    with served(path) as (url, _), httpx.Client(base_url=url, timeout=60) as client:
-        for ask in (answered, gone_on, cancelled):
-            ask(sent, client)
-    with (
-        served(path, engine__max_slots=1, engine__max_wait_s=0.2) as (url, _),
-        httpx.Client(base_url=url, timeout=60) as client,
-    ):
-        failed(sent, client)
+    ask(*(partial(one, sent) for one in (answered, gone_on, cancelled)))
+    ask_while_busy(partial(failed, sent))
     return sent
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.records import Edit, KeptRecords, MemoryRecords, Records, TooLarge
+from server.records import Edit, KeptRecords, MemoryRecords, Records, TooLarge, packed
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -60,24 +60,29 @@ async def test_nothing_is_left_of_a_deleted_document(records: MemoryRecords) -> 
 
 
 async def test_the_least_recently_used_are_evicted(records: MemoryRecords) -> None:
-    for id in "abc":
-        records.put("me", "note", id, {"text": "x" * 2_500})
+    for id in "abcd":
+        records.put("me", "note", id, {"text": "x" * 1_950})
     await records.get("me", "note", "a")
-    records.put("me", "note", "d", {"text": "x" * 2_500})
-    assert [await records.get("me", "note", id) is None for id in "abcd"] == [
-        False,
-        True,
-        False,
-        False,
-    ]
+    records.put("me", "note", "e", {"text": "x" * 1_950})
+    found = [await records.get("me", "note", id) is not None for id in "abcde"]
+    assert found == [True, False, True, True, True]
     assert records.evicted == 1
     assert records.nbytes <= 10_000
 
 
-async def test_a_document_larger_than_the_budget_evicts_no_other(records: MemoryRecords) -> None:
-    records.put("me", "note", "a", {"text": "x"})
-    assert not records.put("me", "note", "b", {"text": "x" * 10_000})
-    assert await records.get("me", "note", "a") == {"text": "x"}
+async def test_a_document_of_more_than_a_quarter_is_not_kept(records: MemoryRecords) -> None:
+    room = records.room("me", "note", "a") - len(packed({"text": ""}))
+    assert records.put("me", "note", "a", {"text": "x" * room})
+    assert not records.put("me", "note", "b", {"text": "x" * (room + 1)})
+    assert 2_000 < records.nbytes <= 2_500
+
+
+async def test_the_largest_documents_leave_the_three_before_them(records: MemoryRecords) -> None:
+    room = records.room("me", "note", "a") - len(packed({"text": ""}))
+    for id in "abcde":
+        records.put("me", "note", id, {"text": "x" * room})
+    found = [await records.get("me", "note", id) is not None for id in "abcde"]
+    assert found == [False, True, True, True, True]
 
 
 async def test_a_document_that_grew_too_large_is_not_found_as_it_was(

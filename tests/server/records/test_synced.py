@@ -135,7 +135,7 @@ async def test_a_document_that_would_grow_too_large_stays_as_it_was(
     port: int, tmp_path: Path
 ) -> None:
     async with (
-        sharing(port, tmp_path / "a", budget=2_000) as here,
+        sharing(port, tmp_path / "a", budget=8_000) as here,
         sharing(port, tmp_path / "b") as there,
     ):
         await kept(here, "a", {"items": []})

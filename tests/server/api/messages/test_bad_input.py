@@ -21,8 +21,8 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "temperature above 1": ({"temperature": 1.5}, "temperature"),
     "top_k as text": ({"top_k": "5"}, "top_k"),
     "no messages": ({"messages": []}, "messages"),
-    "an image": (user(TEXT, {"type": "image", "source": {}}), "messages.0.content.1"),
-    "a document": (user({"type": "document", "source": {}}), "messages.0.content.0"),
+    "an image": (user(TEXT, {"type": "image", "source": {}}), "messages.0.content.1.type"),
+    "a document": (user({"type": "document", "source": {}}), "messages.0.content.0.type"),
     "a call of the user": (user(USE), "messages.0.content.0"),
     "a result without its call": (user(RESULT), "messages.0.content.0.tool_use_id"),
     "an answer begun with nothing": (

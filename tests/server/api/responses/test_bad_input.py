@@ -17,7 +17,7 @@ FIELDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "a message without role": ({"input": [{"content": "Hi"}]}, "input.0.role", 400),
     "an image": (
         {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
-        "input.0.content.0",
+        "input.0.content.0.type",
         400,
     ),
     "another item": ({"input": [{"type": "computer_call"}]}, "input.0.type", 400),
@@ -48,6 +48,11 @@ FIELDS: dict[str, tuple[dict[str, Any], str, int]] = {
     "a text's result without its call": (
         {"input": [{**RESULT, "type": "custom_tool_call_output"}]},
         "input.0.call_id",
+        400,
+    ),
+    "a part without type": (
+        {"input": [{"role": "user", "content": [{"text": "x"}]}]},
+        "input.0.content.0.type",
         400,
     ),
     "a hosted tool": ({"tools": [{"type": "web_search"}]}, "tools.0.type", 400),
