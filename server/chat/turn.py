@@ -24,9 +24,10 @@ from server.session import Key, Owner, SessionManager, extend
 
 log = logging.getLogger(__name__)
 
-# A state is written where its piece has so many tokens, which take longer to be read again. See
-# docs/decisions/0042 and 0056.
+# A state is written where reading its piece again would take longer: one of so many tokens, or
+# where the state has no more bytes than that for each of them. See docs/decisions/0042.
 LONG = 64
+LIGHT = 2**16
 
 Retell = Callable[[Told], Awaitable[Snapshot | None]]
 
@@ -154,7 +155,7 @@ class Turn:
                     *(owner, end.key, snapshot, parent),
                     turns=end.turns,
                     path=end.path,
-                    durable=end.tokens >= LONG,
+                    durable=end.tokens >= LONG or snapshot.nbytes <= LIGHT * end.tokens,
                 )
             case Finished():
                 await self._finish(event)
