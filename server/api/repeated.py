@@ -11,7 +11,7 @@ from server.chat.beginnings import Beginnings
 
 
 class Repeated:
-    """Marks a list of objects whose values are all strings, so that JSON that is equal is the same.
+    """Marks a list of objects whose values are strings, so that JSON that is equal means the same.
 
     Numbers would not do, as in Python true equals 1. The objects are shared by a caller's requests,
     and must not be changed.

@@ -59,7 +59,8 @@ class SessionManager:
 
     def _hear(self, news: News) -> None:
         if news.gone:
-            self._store.delete(news.gone)
+            # Who deleted them does not know of what only memory here has.
+            self._store.delete([*news.gone, *self._store.beyond(news.gone)])
             self.gone()
         for key in news.unpinned:
             self._store.pin(key, False)

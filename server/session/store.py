@@ -1,7 +1,7 @@
 """Kept snapshots in host memory, within a budget of bytes."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -109,6 +109,19 @@ class SnapshotStore:
     def delete(self, keys: Iterable[Key]) -> None:
         for key in keys:
             self._drop(key)
+
+    def beyond(self, keys: Iterable[Key]) -> list[Key]:
+        """What is here of snapshots that continue these, whether or not these are; reads all."""
+        further: defaultdict[Key | None, list[Key]] = defaultdict(list)
+        for tier in self._tiers:
+            for key, kept in tier.items():
+                further[kept.entry.parent].append(key)
+        left, found = list(keys), list[Key]()
+        while left:
+            next_ones = further.pop(left.pop(), [])
+            found += next_ones
+            left += next_ones
+        return found
 
     def _add(self, entry: Entry, snapshot: Snapshot, inner: bool) -> None:
         self._nbytes += _own(snapshot)

@@ -5,6 +5,7 @@ DISCONNECTS sets how many; `make soak` asks for 10,000.
 
 import gc
 import json
+import logging
 import os
 import re
 import socket
@@ -104,9 +105,12 @@ def traced() -> int:
 
 @pytest.fixture
 def tracing() -> Iterator[None]:
+    """Without the lines of the log, which pytest keeps where an earlier test had them written."""
+    logging.disable(logging.INFO)
     tracemalloc.start()
     yield
     tracemalloc.stop()
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.usefixtures("tracing")

@@ -42,6 +42,12 @@ def test_a_snapshot_is_given_back_as_it_was_put() -> None:
     assert store.get(b"b") is None
 
 
+def test_what_continues_a_snapshot_is_found_however_far_it_does() -> None:
+    store = filled(100, ("b", 1, "a"), ("c", 1, "b"), ("d", 1, "c"), ("x", 1, None), ("y", 1, "x"))
+    assert sorted(store.beyond([b"a", b"c"])) == [b"b", b"c", b"d"]
+    assert store.beyond([b"d", b"unknown"]) == []
+
+
 def test_lines_that_several_share_count_once_while_one_of_them_is_kept() -> None:
     store, past = SnapshotStore(1000), Lines(b"12345")
     one, other = past.then(b"678"), past.then(b"9")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from server.chat import turn
 from tests.server.api.sessions.callers import Caller, callers, spoken
 from tests.server.redis import free_port, redis_at
 
@@ -119,3 +120,16 @@ def test_nothing_is_said_to_be_deleted_while_the_store_is_away(path: Path, tmp_p
         ann.get("/v1/sessions/sess_00", 503)  # where nobody can look, it may be
         assert len(ann.tree()["data"]) == 2
         assert ann.app.keeping.documents.count == 0
+
+
+def test_what_only_memory_has_goes_with_what_it_continues(
+    here_and_there: tuple[Caller, Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "LIGHT", 0)  # as if states were large
+    here, there = here_and_there
+    said = here.talk("Hello", "One?")
+    there.say(*said, "Two?")
+    assert there.say(*said, "Two?")["cached"] > 0
+    here.delete(f"/v1/sessions/{here.tree()['id']}")
+    assert there.sessions() == here.sessions() == []
+    assert there.say(*said, "Two?")["cached"] == 0
