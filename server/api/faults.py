@@ -1,6 +1,7 @@
 """What a body that does not fit its type did wrong, in one sentence about one field."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from server.api.fields import UNSUPPORTED
 from server.errors import InvalidRequest
 
 _EXPECTED = "Input should be "
+_SIZED = re.compile(r"\w+ should have (at (?:least|most) \d+ \w+)")
 _OBJECT = dict.fromkeys(("model_attributes_type", "dict_type"), "Input should be an object")
 _TAGS = {"union_tag_invalid", "union_tag_not_found"}
 _SHOWN = 40  # characters of a value that a message repeats
@@ -85,6 +87,8 @@ def _sentence(param: str, faults: Sequence[Mapping[str, Any]]) -> str:
     if all(want.startswith(_EXPECTED) for want in wants):
         wanted = " or ".join(want.removeprefix(_EXPECTED) for want in wants)
         return f"{param} must be {wanted}, but is {_shown(faults[0]['input'])}."
+    if len(wants) == 1 and (sized := _SIZED.match(faults[0]["msg"])):
+        return f"{param} must have {sized[1]}, but has {len(faults[0]['input'])}."
     return f"{param}: {'; '.join(wants)}."
 
 

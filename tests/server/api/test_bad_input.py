@@ -363,3 +363,18 @@ async def test_half_a_million_faults_cost_hardly_more_than_one(
 async def test_a_long_value_is_not_repeated(api: Api) -> None:
     error = assert_error(await api.chat(temperature="secret " * 100), 400)
     assert "secret" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("messages", [], "messages must have at least 1 item, but has 0."),
+        ("cache_salt", "", "cache_salt must have at least 1 character, but has 0."),
+        ("metadata", {"a" * 65: "b"}, "must have at most 64 characters, but has 65."),
+    ],
+)
+async def test_how_much_there_may_be_is_said_with_how_much_there_is(
+    api: Api, field: str, value: Any, sentence: str
+) -> None:
+    error = assert_error(await api.chat(**{field: value}), 400)
+    assert error["message"].endswith(sentence), error
