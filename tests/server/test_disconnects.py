@@ -6,7 +6,6 @@ DISCONNECTS sets how many; `make soak` asks for 10,000.
 import json
 import os
 import random
-import re
 import socket
 import struct
 import time
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.server.readings import reading
 from tests.server.tiny import checkpoint
 from tests.serving import server
 
@@ -41,14 +41,6 @@ def url(tmp_path: Path, archive: str) -> Iterator[str]:
     (tmp_path / "config.toml").write_text(settings)
     with server("--model", str(checkpoint(tmp_path)), "--device", "cpu", cwd=tmp_path) as url:
         yield url
-
-
-def reading(url: str, name: str) -> float:
-    found = re.search(
-        rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics", timeout=60).text, re.M
-    )
-    assert found, name
-    return float(found[1])
 
 
 def break_off(url: str, number: int) -> None:

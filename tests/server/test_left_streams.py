@@ -7,7 +7,6 @@ import gc
 import json
 import logging
 import os
-import re
 import socket
 import struct
 import time
@@ -19,9 +18,9 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
+from tests.server.readings import reading
 from tests.server.tiny import checkpoint, served
 
 COUNT = int(os.environ.get("DISCONNECTS", "300"))
@@ -47,14 +46,6 @@ def url(tmp_path: Path) -> Iterator[str]:
     budgets = {"sessions__memory_bytes": 2**18, "sessions__records_bytes": 2**16}
     with served(checkpoint(tmp_path), **budgets) as (url, _):
         yield url
-
-
-def reading(url: str, name: str) -> float:
-    found = re.search(
-        rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics", timeout=60).text, re.M
-    )
-    assert found, name
-    return float(found[1])
 
 
 def leave(url: str, number: int) -> None:

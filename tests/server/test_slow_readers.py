@@ -1,17 +1,16 @@
 """A client that opens a stream and reads nothing, over a real socket."""
 
 import json
-import re
 import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 
 from server.chat import delivery
+from tests.server.readings import reading
 from tests.server.tiny import checkpoint, served
 
 CHOICES, MOST = 4, 100
@@ -43,12 +42,6 @@ def asking(url: str, path: str) -> socket.socket:
     )
     connection.sendall(head.encode() + data)
     return connection
-
-
-def reading(url: str, name: str) -> float:
-    found = re.search(rf"^{name}(?:{{[^}}]*}})? (\S+)$", httpx.get(f"{url}/metrics").text, re.M)
-    assert found, name
-    return float(found[1])
 
 
 @pytest.mark.parametrize("path", BODIES)
