@@ -4,12 +4,15 @@
 
 `rwkv-server bench` measures the engine when the server has ended, so that a model is in memory
 once; on a machine whose speed swings from minute to minute that says little of a tenth. Here both
-are loaded, and every round has its own share. Prints their medians with the range.
+are loaded, and every round has its own share. Prints their medians with the range, and what the
+client took of the same processors, which is no cost of the server's.
 """
 
 import argparse
 import asyncio
+import os
 import statistics
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +26,18 @@ from server.bench.client import Client, Speed
 from server.bench.process import running
 from server.bench.talk import long_questions
 
+CORES = os.cpu_count() or 1
+
 
 @dataclass(frozen=True)
 class Round:
-    """served: over HTTP. answers, decode: of the engine alone, tokens a second."""
+    """served: over HTTP. answers, decode: of the engine alone, tokens a second.
+
+    client: the share of the processors' time that asking and listening took.
+    """
 
     served: Speed
+    client: float
     answers: float
     decode: float
 
@@ -38,14 +47,17 @@ async def measure(client: Client, model: Model, streams: int, tokens: int, round
     found = []
     for number in range(rounds):
         early = alone(model, streams, prompt, tokens) if number % 2 else None
+        began, used = time.perf_counter(), time.process_time()
         served = await client.speed(long_questions(streams), tokens)
-        found.append(Round(served, *(early or alone(model, streams, prompt, tokens))))
+        used = (time.process_time() - used) / (time.perf_counter() - began) / CORES
+        found.append(Round(served, used, *(early or alone(model, streams, prompt, tokens))))
     whole = [it.served.tokens_per_s / it.answers for it in found]
     writing = [(it.served.writing_per_s or 0) / it.decode for it in found]
     speeds = [it.served.tokens_per_s for it in found]
     return (
         f"{streams} streams: {statistics.median(speeds):,.0f} tokens/s over HTTP; of the engine "
-        f"{spread(whole)} with prompts and all, {spread(writing)} once they write"
+        f"{spread(whole)} with prompts and all, {spread(writing)} once they write; the client took "
+        f"{statistics.median(it.client for it in found):.3f} of the processors"
     )
 
 
