@@ -16,7 +16,17 @@ def mean(choice: Any) -> float:
 
 
 def asked(client: OpenAI, **fields: Any) -> Any:
-    return ask(client, beside={"return_token_ids": True}, **{**HOT, **fields})
+    beside = {"return_token_ids": True, "stop_token_ids": [*range(0, 512, 6)]}
+    return ask(client, beside=beside, **{**HOT, **fields})
+
+
+def test_the_prompt_has_no_part_in_how_likely_an_answer_is(client: OpenAI) -> None:
+    """Answers of different lengths, which an unlikely prompt would weigh on differently."""
+    ends: Any = {"max_tokens": 40, "n": 8, "seed": 3}
+    written = asked(client, prompt=IDS, echo=True, **ends).choices
+    best = asked(client, prompt=IDS, echo=True, **ends | {"n": 1, "best_of": 8}).choices[0]
+    assert len({len(choice.token_ids) for choice in written}) > 2
+    assert best.token_ids == max(written, key=mean).token_ids
 
 
 @pytest.mark.parametrize("echo", [False, True])
