@@ -77,14 +77,14 @@ class Client:
 
     async def ask(self, messages: Messages, max_tokens: int) -> Answer:
         """A greedy answer. Raises BenchError."""
-        return self._read(await self._answered(messages, max_tokens))
+        return self.read(await self.send(messages, max_tokens))
 
     async def speed(self, prompts: Sequence[str], max_tokens: int) -> Speed:
         """Of one answer to each prompt, all asked for at once. Raises BenchError."""
         messages = [[{"role": "user", "content": prompt}] for prompt in prompts]
-        replies = await asyncio.gather(*(self._answered(one, max_tokens) for one in messages))
+        replies = await asyncio.gather(*(self.send(one, max_tokens) for one in messages))
         seconds = max(it.ended for it in replies) - min(it.sent for it in replies)
-        answers = [self._read(reply) for reply in replies]
+        answers = [self.read(reply) for reply in replies]
         return Speed(
             sum(answer.tokens for answer in answers) / seconds,
             _writing(answers),
@@ -92,7 +92,8 @@ class Client:
             _mean([answer.cached_tokens for answer in answers]),
         )
 
-    async def _answered(self, messages: Messages, max_tokens: int) -> Reply:
+    async def send(self, messages: Messages, max_tokens: int) -> Reply:
+        """A greedy answer as it came, for read(). Raises BenchError."""
         body = {
             "model": self.model,
             "messages": list(messages),
@@ -114,7 +115,8 @@ class Client:
             raise BenchError(f"{self.url} answers with status {reply.status}: {said}")
         return reply
 
-    def _read(self, reply: Reply) -> Answer:
+    def read(self, reply: Reply) -> Answer:
+        """Raises BenchError."""
         reader = _Reader(reply.sent)
         try:
             for moment, data in _events(reply):

@@ -1,24 +1,22 @@
 """Events on their way from the engine's thread to the event loop, those of several steps at once.
 
 An event of a stream costs the loop about a tenth of a millisecond on its way to a client, on the
-cores that compute too. So tokens of a fast model wait for a moment, in which those of the next
-steps join them; whatever else happens is handed over at once, with what waits of its request. See
-docs/decisions/0051 and 0054.
+cores that compute too. So where there are many streams their tokens wait for those of the next
+steps; whatever else happens is handed over at once, with what waits of its request. See
+docs/decisions/0051, 0054 and 0062.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 from server.engine.messages import Event, TokenSampled
 
-# From one delivery of tokens to the next: for each stream but one, and at most. At 25 parts a
-# second nobody sees them come.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.040
-# Fewer steps than these in a pause save less than they delay.
-_LEAST_STEPS = 4
+# From one delivery of tokens to the first step that is told at once again: for each stream but one,
+# and at most. So parts come at least some 13 times a second where steps do.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.0015, 0.040
+_LATE = 1.5  # steps: one that takes longer than the last ones is not waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Handover:
         self._urgent: set[str] = set()  # requests whose events do not wait
         self._all_urgent = self._called = self._called_later = False
         self._timer: asyncio.TimerHandle | None = None
-        self._last = 0.0  # when all that waited was handed over
+        self._last = 0.0  # the moment of the latest report with which nothing waited
 
     def post(self, report: Report) -> None:
         """Call from the engine's thread."""
@@ -85,11 +83,10 @@ class Handover:
             self._loop.call_soon_threadsafe(self._wait, pause)
 
     def _pause(self, report: Report, tokens: int) -> float:
-        """How long so many tokens of different streams can wait."""
+        """How long so many tokens of different streams can wait for the next steps."""
         pause = min(_PAUSE_S * (tokens - 1), _LONGEST_PAUSE_S)
-        if report.seconds * _LEAST_STEPS > pause:
-            return 0.0
-        return max(0.0, self._last + pause - report.moment)
+        left = self._last + pause - report.moment
+        return left + _LATE * report.seconds if left > 0 else 0.0
 
     def _wait(self, pause: float) -> None:
         if self._called_later and self._timer is None:
@@ -113,13 +110,14 @@ class Handover:
             everything = not self._waiting
             self._called_later &= not everything
         if everything:
-            self._rest()
+            self._rest(reports)
         if reports:
             self._deliver(reports)
 
-    def _rest(self) -> None:
-        """Nothing waits, from now on."""
-        self._last = perf_counter()
+    def _rest(self, reports: Sequence[Report]) -> None:
+        """Nothing waits behind these."""
+        if reports:
+            self._last = reports[-1].moment
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -41,9 +41,7 @@ inline Coming coming_groups(const Worker& w, const Matrix& key) {
 }
 
 inline void expand(const Worker& w, const Matrix& key, const Activations& x) {
-    Dealt dealt(w, groups_of(key));
-    for (Range part; dealt.next(part);)
-        for (int64_t g = part.first; g < part.last; ++g) expand_group(w, key, x, g);
+    each(w, groups_of(key), [&](int64_t g) { expand_group(w, key, x, g); });
 }
 
 // x += gate∘(m·from)

@@ -12,13 +12,12 @@
 namespace {
 
 inline void embed(const Worker& w) {
-    Range mine = w.share(w.pass.count);
-    for (int64_t t = mine.first; t < mine.last; ++t) {
+    each(w, w.pass.count, [&w](int64_t t) {
         const uint16_t* from = w.model.embedding + w.pass.tokens[t] * w.width;
         float* to = w.work.x + t * w.width;
         for (int64_t i = 0; i < w.width; i += LANES) store(to + i, load_bf16(from + i));
         layer_norm(to, w.width, w.model.ln0, to);
-    }
+    });
 }
 
 inline void put_row(const Activations& to, int64_t t, const float* from, int64_t width) {
@@ -32,11 +31,10 @@ inline void put_row(const Activations& to, int64_t t, const float* from, int64_t
 
 inline void head(const Worker& w) {
     const Pass& pass = w.pass;
-    Range mine = w.share(pass.wanted_count);
-    for (int64_t i = mine.first; i < mine.last; ++i) {
+    each(w, pass.wanted_count, [&](int64_t i) {
         layer_norm(w.work.x + pass.wanted[i] * w.width, w.width, w.model.ln_out, w.scratch());
         put_row(w.work.last, i, w.scratch(), w.width);
-    }
+    });
     const Matrix& m = w.model.head;
     w.meet(coming(w, m));
     auto put = [&](int64_t i, int64_t row, const float* y) {

@@ -93,6 +93,9 @@ void work(void* context, int thread) {
     job.model.kernels->forward(job.model, job.pass, thread, job.team);
 }
 
+// What a pass deals out, at most.
+int works(int64_t layers) { return int(12 * layers + 3); }
+
 // The part of a step that lies in the flat tokens from `first` on, up to `last`.
 void cut(Handle& h, const int64_t* lengths, int64_t batch, int64_t first, int64_t last, bool every) {
     h.segments.clear();
@@ -244,7 +247,10 @@ API const char* rwkv_share(rwkv::Handle* h, const rwkv::Handle* base, const char
 
 // After the last tensor, before the first step.
 API const char* rwkv_ready(rwkv::Handle* h) {
-    return rwkv::told([&] { h->builder.finish(h->team.count()); });
+    return rwkv::told([&] {
+        h->builder.finish(h->team.count());
+        h->team.reserve(rwkv::works(h->model.sizes.layers));
+    });
 }
 
 // One step: tokens [sum of lengths], lengths [batch]; strides are of the state's layers and rows in

@@ -129,13 +129,6 @@ void pack_row(const Matrix& m, const Source& from, int64_t r) {
 
 int64_t weight_bytes(const Matrix& m) { return round_up(m.rows, UNIT) / UNIT * m.bytes(m.depth); }
 
-struct Packing {
-    const Matrix& m;
-    const Source& from;
-    int64_t units;
-    int threads;
-};
-
 void ask_for_huge_pages(void* memory, size_t size) {
 #if defined(__linux__)
     madvise(memory, size, MADV_HUGEPAGE);  // a wish: it works without
@@ -259,15 +252,9 @@ void place(Matrix& m, const char* memory) {
 }
 
 void pack(const Matrix& m, const Source& from, Team& team) {
-    Packing job = {m, from, round_up(m.rows, UNIT) / UNIT, team.count()};
-    team.run(
-        [](void* context, int thread) {
-            Packing& it = *static_cast<Packing*>(context);
-            int64_t first = it.units * thread / it.threads * UNIT;
-            int64_t last = it.units * (thread + 1) / it.threads * UNIT;
-            for (int64_t r = first; r < last; ++r) pack_row(it.m, it.from, r);
-        },
-        &job);
+    deal(&team, round_up(m.rows, UNIT) / UNIT, [&](int64_t unit) {
+        for (int64_t r = unit * UNIT; r < (unit + 1) * UNIT; ++r) pack_row(m, from, r);
+    });
 }
 
 }  // namespace rwkv

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -9,7 +10,7 @@
 namespace rwkv {
 namespace {
 
-constexpr int SPINS = 3000, COUNTERS = 64, LINES = 4;
+constexpr int SPINS = 3000, LINES = 4;
 
 struct alignas(64) Counter {
     std::atomic<int64_t> value{0};
@@ -23,7 +24,7 @@ inline void pause() {
 #endif
 }
 
-// A counter that is waited on until it leaves a value.
+// A counter that is waited on.
 class Signal {
 public:
     uint64_t value() const { return value_.load(std::memory_order_acquire); }
@@ -35,9 +36,10 @@ public:
         changed_.notify_all();
     }
 
-    void wait_past(uint64_t seen, Coming coming = {}) {
+    // Until it was raised so often in all.
+    void wait_for(uint64_t raised, Coming coming = {}) {
         for (int i = 0; i < SPINS; ++i) {
-            if (value() != seen) return;
+            if (value() >= raised) return;
             if (coming.at < coming.end)
                 coming.ask(LINES);
             else
@@ -45,7 +47,7 @@ public:
         }
         std::unique_lock<std::mutex> lock(mutex_);
         sleepers_.fetch_add(1);
-        changed_.wait(lock, [&] { return value_.load() != seen; });
+        changed_.wait(lock, [&] { return value_.load() >= raised; });
         sleepers_.fetch_sub(1);
     }
 
@@ -58,22 +60,27 @@ private:
 
 }  // namespace
 
+enum Seat { OUT, INVITED, IN };
+
 struct Team::Shared {
     int count;
     void (*work)(void*, int) = nullptr;
     void* context = nullptr;
     bool stop = false;
     Signal started;
-    Signal passed;
-    alignas(64) std::atomic<int> arrived{0};
-    std::vector<Counter> counters;  // [COUNTERS][threads]
+    Signal left;    // by threads, in all runs
+    Signal passed;  // phases, in all runs
+    uint64_t passed_before = 0;  // this run
+    std::unique_ptr<std::atomic<Seat>[]> seats;
+    std::vector<Counter> counters;  // [works][threads]
+    std::vector<Counter> done;      // [works], as there are no more phases
     std::vector<std::thread> threads;
 };
 
 Team::Team(int count) : shared_(new Shared) {
     shared_->count = count;
-    shared_->counters = std::vector<Counter>(size_t(COUNTERS * count));
     try {
+        shared_->seats.reset(new std::atomic<Seat>[size_t(count)]());
         for (int i = 1; i < count; ++i) shared_->threads.emplace_back([this, i] { serve(i); });
     } catch (...) {
         end();
@@ -84,11 +91,16 @@ Team::Team(int count) : shared_(new Shared) {
 Team::~Team() { end(); }
 
 void Team::serve(int thread) {
-    for (uint64_t seen = 0;; ++seen) {
-        shared_->started.wait_past(seen);
+    std::atomic<Seat>& seat = shared_->seats[size_t(thread)];
+    for (uint64_t seen = 0;;) {
+        shared_->started.wait_for(seen + 1);
+        seen = shared_->started.value();
         if (shared_->stop) return;
+        Seat invited = INVITED;
+        if (!seat.compare_exchange_strong(invited, IN)) continue;  // late
         shared_->work(shared_->context, thread);
-        barrier();
+        seat.store(OUT);
+        shared_->left.raise();
     }
 }
 
@@ -101,33 +113,47 @@ void Team::end() {
 
 int Team::count() const { return shared_->count; }
 
-void Team::run(void (*work)(void*, int), void* context) {
-    shared_->work = work;
-    shared_->context = context;
-    for (Counter& counter : shared_->counters) counter.value.store(0, std::memory_order_relaxed);
-    if (shared_->count > 1) shared_->started.raise();
-    work(context, 0);
-    barrier();
+void Team::reserve(int works) {
+    shared_->counters = std::vector<Counter>(size_t(works * shared_->count));
+    shared_->done = std::vector<Counter>(size_t(works));
 }
 
-void Team::barrier(Coming coming) {
-    if (shared_->count == 1) return;
-    uint64_t seen = shared_->passed.value();
-    if (shared_->arrived.fetch_add(1) + 1 == shared_->count) {
-        shared_->arrived.store(0);
-        shared_->passed.raise();
-    } else {
-        shared_->passed.wait_past(seen, coming);
+void Team::run(void (*work)(void*, int), void* context) {
+    for (Counter& counter : shared_->counters) counter.value.store(0, std::memory_order_relaxed);
+    for (Counter& counter : shared_->done) counter.value.store(0, std::memory_order_relaxed);
+    shared_->work = work;
+    shared_->context = context;
+    shared_->passed_before = shared_->passed.value();
+    for (int i = 1; i < shared_->count; ++i) shared_->seats[size_t(i)].store(INVITED);
+    if (shared_->count > 1) shared_->started.raise();
+    work(context, 0);
+    wait_for_others();
+}
+
+// Those that have not come by now need not come any more.
+void Team::wait_for_others() {
+    for (int i = 1; i < shared_->count; ++i) {
+        std::atomic<Seat>& seat = shared_->seats[size_t(i)];
+        Seat invited = INVITED;
+        if (seat.compare_exchange_strong(invited, OUT)) continue;
+        for (;;) {
+            uint64_t left = shared_->left.value();
+            if (seat.load() == OUT) break;
+            shared_->left.wait_for(left + 1);
+        }
     }
 }
 
 std::atomic<int64_t>& Team::counter(int n, int thread) {
-    return shared_->counters[size_t(n % COUNTERS * shared_->count + thread)].value;
+    return shared_->counters[size_t(n * shared_->count + thread)].value;
 }
 
-void Team::begin(int n, int thread) {
-    // Nobody is at the one half a round ahead, nor will be before all have met again.
-    counter(n + COUNTERS / 2, thread).store(0, std::memory_order_relaxed);
+void Team::meet(int phase, int64_t mine, int64_t all, Coming coming) {
+    if (shared_->count == 1) return;
+    // The one that completes a phase has passed all before it, as every other one that took part.
+    if (mine && shared_->done[size_t(phase)].value.fetch_add(mine) + mine == all)
+        shared_->passed.raise();
+    shared_->passed.wait_for(shared_->passed_before + uint64_t(phase) + 1, coming);
 }
 
 }  // namespace rwkv

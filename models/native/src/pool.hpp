@@ -1,4 +1,6 @@
-// Threads that wait for work and meet at barriers: they spin for a moment, then sleep.
+// Threads that wait for work, share it out as they come, and wait for what is done, not for one another:
+// one that is kept off its core holds up nothing but the part that it is at. Whoever waits spins for a
+// moment, then sleeps. See docs/decisions/0061-no-thread-is-waited-for.md.
 #pragma once
 
 #include <atomic>
@@ -18,21 +20,23 @@ public:
     Team& operator=(const Team&) = delete;
 
     int count() const;
-    // Calls work(context, thread) on every thread; returns when all have.
+    // Has counters for so many works of a run. Throws std::bad_alloc.
+    void reserve(int works);
+    // Calls work(context, thread) on the caller, as thread 0, and on every other thread that comes before
+    // that has returned; returns when all have. So all work has to be dealt out.
     void run(void (*work)(void*, int), void* context);
-    // Within run: no thread passes before all have arrived. Whoever waits asks for what is coming.
-    void barrier(Coming coming = {});
     // Within run: what the parts of a thread's share of the n-th work are counted with, from 0 on.
-    // Threads have to meet at least once in every COUNTERS / 2 works.
     std::atomic<int64_t>& counter(int n, int thread);
-    // A thread that begins with the n-th work says so.
-    void begin(int n, int thread);
+    // Within run: this thread has done `mine` of the `all` parts of a phase, which are numbered from 0 on;
+    // returns when all are done. Whoever waits asks for what is coming.
+    void meet(int phase, int64_t mine, int64_t all, Coming coming = {});
 
 private:
     struct Shared;
     Shared* shared_;
 
     void serve(int thread);
+    void wait_for_others();
     void end();
 };
 

@@ -29,23 +29,17 @@ public:
     TokenShift(const Worker& worker, const Norm& norm, float* last, int64_t row_stride)
         : worker_(worker), norm_(norm), last_(last), row_stride_(row_stride) {}
 
-    // This thread's tokens.
+    // Every token.
     void mix(const Mixture* list, int count) const {
-        const Pass& pass = worker_.pass;
-        int64_t width = worker_.width;
-        Range mine = worker_.share(pass.count);
-        const Segment* s = pass.segments;
-        for (int64_t t = mine.first; t < mine.last; ++t) {
-            while (t >= s->start + s->length) ++s;
-            float* now = worker_.work.normed + t * width;
-            layer_norm(worker_.work.x + t * width, width, norm_, now);
-            const float* previous = before(t, *s);
-            if (t == mine.first && t > s->start) {  // that token is another thread's
-                layer_norm(worker_.work.x + (t - 1) * width, width, norm_, worker_.scratch());
-                previous = worker_.scratch();
+        Dealt dealt(worker_, worker_.pass.count);
+        const Segment* s = worker_.pass.segments;
+        for (Range part; dealt.next(part);) {
+            // Parts of others' shares may lie before those of one's own.
+            if (part.first < s->start) s = worker_.pass.segments;
+            for (int64_t t = part.first; t < part.last; ++t) {
+                while (t >= s->start + s->length) ++s;
+                mix_token(list, count, t, *s, t == part.first);
             }
-            for (int64_t g = 0; g * GROUP < width; ++g)
-                for (int i = 0; i < count; ++i) mix_group(now, previous, list[i], t, g);
         }
     }
 
@@ -55,14 +49,13 @@ public:
         return worker_.work.normed + (t - 1) * worker_.width;
     }
 
-    // This thread's sequences; after every token was mixed.
+    // Of every sequence; after every token was mixed.
     void keep_last() const {
-        Range mine = worker_.share(worker_.pass.segment_count);
-        for (int64_t i = mine.first; i < mine.last; ++i) {
+        each(worker_, worker_.pass.segment_count, [this](int64_t i) {
             const Segment& s = worker_.pass.segments[i];
             const float* from = worker_.work.normed + (s.start + s.length - 1) * worker_.width;
             memcpy(last_ + s.row * row_stride_, from, size_t(worker_.width) * sizeof(float));
-        }
+        });
     }
 
 private:
@@ -70,6 +63,20 @@ private:
     const Norm& norm_;
     float* last_;
     int64_t row_stride_;
+
+    // first: of its part, so that the token before it may be another thread's.
+    void mix_token(const Mixture* list, int count, int64_t t, const Segment& s, bool first) const {
+        int64_t width = worker_.width;
+        float* now = worker_.work.normed + t * width;
+        layer_norm(worker_.work.x + t * width, width, norm_, now);
+        const float* previous = before(t, s);
+        if (first && t > s.start) {
+            layer_norm(worker_.work.x + (t - 1) * width, width, norm_, worker_.scratch());
+            previous = worker_.scratch();
+        }
+        for (int64_t g = 0; g * GROUP < width; ++g)
+            for (int i = 0; i < count; ++i) mix_group(now, previous, list[i], t, g);
+    }
 
     void mix_group(const float* now, const float* previous, const Mixture& mixture, int64_t t,
                    int64_t group) const {

@@ -1,5 +1,5 @@
-// A thread's part in a pass: threads share out tokens by their number, help one another with heads and
-// rows, and meet between phases. Who computes a value never changes it.
+// A thread's part in a pass: threads take tokens, heads and rows as they come, and go on to the next phase
+// when all of one is done. Who computes a value never changes it.
 #pragma once
 
 #include "model.hpp"
@@ -38,28 +38,30 @@ struct Worker {
         return {count * whose / n, count * (whose + 1) / n};
     }
 
-    // The number of the next work that is dealt out; all threads have the same works in one order.
-    int next_work() const {
-        team.begin(works_, thread);
-        return works_++;
-    }
-
     float* scratch() const { return work.scratch[thread]; }
 
-    // coming: what this thread reads next.
-    void meet(Coming coming = {}) const { team.barrier(coming); }
+    // The end of a phase. coming: what this thread reads next.
+    void meet(Coming coming = {}) const {
+        if (!all_) return;
+        team.meet(phase_++, done_, all_, coming);
+        done_ = all_ = 0;
+    }
 
 private:
-    mutable int works_ = 0;
+    friend class Dealt;
+    mutable int works_ = 0, phase_ = 0;
+    mutable int64_t done_ = 0, all_ = 0;  // in this phase: by this thread, and in all
 };
 
 // 0 to `count` in parts: those of a thread's own share, one behind the other, then what is left of the
 // others'. So one that is slower, or is kept off its core for a while, computes fewer of them, and
-// each reads memory as a single stream that can be asked for beforehand.
+// each reads memory as a single stream that can be asked for beforehand. All threads have the same works
+// in one order, and whoever has a part computes it before it takes the next or meets the others.
 class Dealt {
 public:
     Dealt(const Worker& worker, int64_t count)
-        : worker_(worker), work_(worker.next_work()), count_(count), part_(count) {
+        : worker_(worker), work_(worker.works_++), count_(count), part_(count) {
+        worker.all_ += count;
         if (threads() > 1) part_ = count / (threads() * PARTS_EACH);
         if (part_ < 1) part_ = 1;
     }
@@ -73,6 +75,7 @@ public:
             int64_t first = all.first + taken.fetch_add(part_, std::memory_order_relaxed);
             if (first >= all.last) continue;
             part = {first, first + part_ < all.last ? first + part_ : all.last};
+            worker_.done_ += part.last - part.first;
             return true;
         }
         return false;
@@ -86,5 +89,13 @@ private:
 
     int threads() const { return worker_.team.count(); }
 };
+
+// f(i) for each i below `count`.
+template <class F>
+inline void each(const Worker& w, int64_t count, F f) {
+    Dealt dealt(w, count);
+    for (Range part; dealt.next(part);)
+        for (int64_t i = part.first; i < part.last; ++i) f(i);
+}
 
 }  // namespace

@@ -38,12 +38,22 @@ def test_neighbours_and_threads_change_no_bit(
 
 @every_generation
 def test_threads_change_no_bit_of_a_deep_model(generation: str) -> None:
-    """Whose step has more shared work than there are counters for."""
+    """Every work of a step has counters of its own."""
     deep = replace(USUAL, layers=40)
     expected = amid_others(native(generation, deep, threads=1), 0, 0)
     for threads in (2, 3):
         found = amid_others(native(generation, deep, threads=threads), 1, 2)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@every_generation
+def test_threads_that_come_late_or_never_change_no_bit(generation: str) -> None:
+    """So many that most are not even awake when a step is over."""
+    alone, crowd = (native(generation, threads=threads) for threads in (1, 32))
+    for lengths in [[1], [2, 1]] * 10:
+        (expected, before), (found, after) = feed(alone, lengths), feed(crowd, lengths)
+        assert torch.equal(found, expected)
+        assert all(torch.equal(a, b) for a, b in zip(after.tensors, before.tensors, strict=True))
 
 
 @both_formats

@@ -134,20 +134,31 @@ async def test_a_step_is_told_of_once_where_its_events_part(slow: None) -> None:
     assert [it.sequences for it in listener.reports if it.sequences] == [2]
 
 
-async def test_steps_of_which_few_fit_into_a_pause_do_not_wait(slow: None) -> None:
+async def test_steps_go_together_until_a_pause_has_passed(slow: None) -> None:
     listener = Listener()
     hand = await begun(listener)
-    for _ in range(3):
-        hand.post(Report(perf_counter(), tokens(2), LONG_S / 3, 2, 2))
+    begin = hand._last
+    for number in range(1, 7):
+        hand.post(Report(begin + number * 0.6 * LONG_S, tokens(2), 0.6 * LONG_S, 2, 2))
         await turns()
-    assert len(listener.times) == 3
+    assert [len(reports) for reports in listener.times] == [2, 2, 2]
+
+
+async def test_tokens_do_not_wait_for_a_step_that_is_late() -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    hand.post(Report(perf_counter(), tokens(32), 0.02, 32, 32))
+    await turns()
+    assert listener.times == []
+    await asyncio.sleep(0.25)
+    assert events_of(listener.reports) == tokens(32)
 
 
 async def test_tokens_of_a_slow_model_do_not_wait() -> None:
     listener = Listener()
     hand = await begun(listener)
     for _ in range(3):
-        time.sleep(1.5 * handover._PAUSE_S)
+        time.sleep(2 * handover._PAUSE_S)
         hand.post(report(*tokens(2)))
         await turns()
     assert len(listener.times) == 3
@@ -163,7 +174,7 @@ async def test_many_streams_wait_longer_than_one_but_not_for_long(
         hand = Handover(loop, Listener())
         hand._last = perf_counter()
         hand.post(Report(hand._last, tokens(streams)))
-    assert waits == pytest.approx([0.001, 0.008, 0.040])
+    assert waits == pytest.approx([0.0015, 0.012, 0.040])
 
 
 async def test_a_report_without_events_waits_for_the_next() -> None:
