@@ -33,6 +33,7 @@ from server.bench import engine
 from server.bench.client import Client
 from server.bench.process import running
 from server.bench.talk import long_questions
+from server.bench.wire import Reply
 from server.engine.engine import Engine
 from server.engine.messages import Branch, Finished, Submit, TokenSampled
 from tests.bench.spans import Span, steady, whole, writing
@@ -70,7 +71,7 @@ async def measure(client: Client, model: Model, lengths: Lengths, early: bool) -
 async def ask(client: Client, lengths: Lengths) -> tuple[list[Span], int]:
     """Also the tokens of a prompt. What came is looked into when all has."""
 
-    async def one(asker: int) -> list[Span]:
+    async def one(asker: int) -> list[Reply]:
         found = []
         for tokens, question in zip(
             lengths[asker], long_questions(len(lengths[asker])), strict=True
