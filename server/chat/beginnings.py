@@ -2,7 +2,7 @@
 
 A client sends the whole history with every turn. What a message is made into, whatever follows it,
 is made once and found again by comparing, which takes microseconds where making it takes
-milliseconds.
+milliseconds. Short lists are not worth even that, and there are many of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,7 +12,8 @@ from typing import Generic, TypeVar
 _LISTS = 128
 _ITEMS = 2**13  # of all lists: the garbage collector looks through them now and then
 _CHARACTERS = 2**23  # likewise of all
-_FEW = 8  # items that it is not worth comparing with more lists for
+# Made sooner than found: so many items, of so many characters.
+_FEW, _SHORT = 8, 2**13
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -50,6 +51,8 @@ class Beginnings(Generic[Item, Made]):
 
         name: of all that these depend on beside the items.
         """
+        if len(items) <= _FEW and self._size(items) <= _SHORT:
+            return make(())
         near, shared = _nearest(self._latest, name, items)
         if near is None:
             made = make(())
@@ -85,10 +88,12 @@ def _nearest(
     """The list that begins most like these items, and how many of them it shares."""
     nearest, most = None, 0
     for known in latest:
-        shared = _shared(known.items, items) if known.name == name else 0
+        if known.name != name or known.items[0] != items[0]:
+            continue
+        shared = _shared(known.items, items)
         if shared > most:
             nearest, most = known, shared
-        if shared and shared + _FEW >= len(items):
+        if shared + _FEW >= len(items):
             break
     return nearest, most
 

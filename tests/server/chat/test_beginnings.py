@@ -28,6 +28,11 @@ class Making:
         return list(self.known.made(name, items, make))
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beginnings, "_SHORT", 0)
+
+
 @pytest.fixture
 def making() -> Making:
     return Making()
@@ -105,3 +110,20 @@ def test_what_is_forgotten_is_made_anew(making: Making) -> None:
     making.known.forget()
     making("abc")
     assert making.count == 3
+
+
+def test_a_short_list_is_made_anew_and_takes_no_place(
+    making: Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beginnings, "_SHORT", 8)
+    monkeypatch.setattr(beginnings, "_LISTS", 1)
+    for items, new in (("abcdefghi", 9), ("abcd", 4), ("abcd", 4), ("abcdefghi", 0)):
+        making(items)
+        assert making.count == new, items
+
+
+def test_few_items_that_are_long_are_known(making: Making, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beginnings, "_SHORT", 8)
+    for items in (["a" * 9, "b"], ["a" * 9, "c"]):
+        making(items)
+    assert making.count == 1

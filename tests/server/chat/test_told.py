@@ -109,6 +109,7 @@ async def test_the_lines_of_a_long_conversation_are_held_once() -> None:
 async def test_a_follow_up_names_questions_only_from_where_it_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Where the conversation is not a short one."""
     named: list[str] = []
 
     def counted(key: bytes, role: str, text: str) -> bytes:
@@ -117,7 +118,8 @@ async def test_a_follow_up_names_questions_only_from_where_it_goes_on(
 
     monkeypatch.setattr(path, "extend", counted)
     async with serving() as server:
-        talk = [user("Hello")]
+        talk = [turn for n in range(5) for turn in (user(f"Hello {n}"), assistant("Hi."))]
+        talk.append(user("Hello"))
         answer = await server.ask(*talk)
         named.clear()
         await server.ask(*talk, answer.message, user("And?"))
