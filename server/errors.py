@@ -68,6 +68,13 @@ class AnswerFailed(RequestError):
     """The computation broke on our side."""
 
 
+class FormBroken(AnswerFailed):
+    """An answer could neither go on nor end in the form that its request asks for."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(f"{param}: {message}", param=param, code="unsupported_parameter")
+
+
 class TimeUp(AnswerFailed):
     """The time of a request was up before it was answered; later it may be enough."""
 
