@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
             lifespan="on",
             ws="none",
             log_config=None,
-            access_log=app.settings.log.access,
+            access_log=False,  # server.api.access has one
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
