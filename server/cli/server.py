@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import App, StartError
+from server.cli.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app.api(),
             lifespan="on",
+            http=Protocol,
             ws="none",
             log_config=None,
             access_log=False,  # server.api.access has one
