@@ -17,6 +17,11 @@ class RequestError(Exception):
 class InvalidRequest(RequestError):
     """The sender's mistake: the same request will fail again."""
 
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = "invalid_value"
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+
 
 class NotFound(RequestError):
     """A model or other thing that is not here, or not the caller's."""
