@@ -17,6 +17,11 @@ class RequestError(Exception):
 class InvalidRequest(RequestError):
     """The sender's mistake: the same request will fail again."""
 
+    def __init__(
+        self, message: str, *, param: str | None = None, code: str | None = "invalid_value"
+    ) -> None:
+        super().__init__(message, param=param, code=code)
+
 
 class NotFound(RequestError):
     """A model or other thing that is not here, or not the caller's."""
@@ -66,6 +71,13 @@ class Unreadable(RequestError):
 
 class AnswerFailed(RequestError):
     """The computation broke on our side."""
+
+
+class FormBroken(AnswerFailed):
+    """An answer could neither go on nor end in the form that its request asks for."""
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(f"{param}: {message}", param=param, code="unsupported_parameter")
 
 
 class TimeUp(AnswerFailed):

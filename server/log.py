@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 OWN_LOGGERS = ("server", "models")
-_ACCESS = "uvicorn.access"
+ACCESS = "server.access"
 # What the system, torch and the importer say of a failure quotes no input.
 _QUOTES_NOTHING = (OSError, MemoryError, ImportError, RuntimeError)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
@@ -28,7 +28,7 @@ def configure(
     """Sends every log record of the process to `stream`, standard error by default.
 
     level: for this project's loggers; libraries are heard from warning on.
-    access: whether uvicorn's line for each request is written, without its query string.
+    access: whether there is a line for each request.
     uvicorn must be run with `log_config=None`. Calling this again replaces what was set.
     """
     formatter = JsonFormatter if format == "json" else TextFormatter
@@ -37,17 +37,7 @@ def configure(
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level.upper())
-    requests = logging.getLogger(_ACCESS)
-    requests.setLevel(logging.INFO if access else logging.WARNING)
-    requests.addFilter(_without_query)
-
-
-def _without_query(record: logging.LogRecord) -> bool:
-    # uvicorn's arguments: client, method, path with query, HTTP version, status.
-    if isinstance(record.args, tuple) and len(record.args) == 5:
-        client, method, path, *rest = record.args
-        record.args = (client, method, str(path).partition("?")[0], *rest)
-    return True
+    logging.getLogger(ACCESS).setLevel(logging.INFO if access else logging.WARNING)
 
 
 class _Formatter(logging.Formatter):

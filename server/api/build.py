@@ -24,6 +24,7 @@ from server.api import (
     sessions,
     tokenizer,
 )
+from server.api.access import AccessLog
 from server.api.auth import Authentication, KeyRing
 from server.api.context import Context
 from server.api.document import Documented
@@ -94,6 +95,7 @@ def _middleware(
     }
     return [
         Middleware(RequestIds),
+        Middleware(AccessLog),
         Middleware(metrics.Counted, metrics=context.metrics),
         *([] if context.tracing is None else [Middleware(Traced, tracing=context.tracing)]),
         *_hosts(settings),

@@ -18,6 +18,7 @@ from server.api.outgoing import ClosedModel
 from server.errors import (
     AnswerFailed,
     ArchiveUnavailable,
+    FormBroken,
     InvalidRequest,
     ModelUnavailable,
     NoRoom,
@@ -70,6 +71,7 @@ class Stopping(Overloaded):
 # A subclass stands before its parent.
 _STATUS = {
     InvalidRequest: 400,
+    FormBroken: 400,
     NotFound: 404,
     Stopping: 503,
     ModelUnavailable: 503,

@@ -9,6 +9,11 @@ from server.batches import Answer
 BACKGROUND = 1  # the least priority number of a request of a batch
 
 
+def comes_from_inside(scope: Scope) -> bool:
+    """Only what asks from within has a priority before its body is read."""
+    return "priority" in scope.get("state", {})
+
+
 class Inside:
     """Asks an application as a caller that was let in already; implements batches.Call."""
 

@@ -43,6 +43,13 @@ class JsonRoute(APIRoute):
 
 
 def _require_json(request: Request) -> None:
+    packed = request.headers.get("content-encoding", "identity").lower()
+    if packed != "identity":
+        raise Refusal(
+            415,
+            f"The Content-Encoding header is {packed[:60]!r}; send the body as it is.",
+            code="unsupported_media_type",
+        )
     given = request.headers.get("content-type", "")
     message = Message()
     message["content-type"] = given or "unknown/unknown"

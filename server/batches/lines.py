@@ -74,11 +74,11 @@ def _fault(data: bytes, endpoint: str, known: set[str]) -> dict[str, Any] | None
         return fault("invalid_json_line", "This line is not valid JSON in UTF-8.")
     if not isinstance(given, dict):
         return fault("invalid_json_line", "This line is not a JSON object.")
-    for param, kind, name in (("custom_id", str, "string"), ("body", dict, "object")):
+    for param, kind, name in (("custom_id", str, "a string"), ("body", dict, "an object")):
         if param not in given:
             return fault("missing_required_parameter", f"{param} is required.", param)
         if not isinstance(given[param], kind):
-            return fault("invalid_type", f"{param} must be a {name}.", param)
+            return fault("invalid_type", f"{param} must be {name}.", param)
     return _fault_of(given, endpoint, known)
 
 

@@ -192,6 +192,7 @@ class CompletionService:
                 logprobs=0 if request.ranked and request.logprobs is None else request.logprobs,
                 prompt_logprobs=request.logprobs if request.scores_prompts else None,
                 place=Place(request.caller, request.priority),
+                form=request.constraint.param if request.constraint is not None else None,
             ),
             self._observer,
         )

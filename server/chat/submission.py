@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from server.chance import fresh_hex
+from server.chat.constraint import TOOLS
 from server.chat.prompt import Layout
 from server.chat.ready import Ready
 from server.chat.served import ServedModel
@@ -30,6 +31,7 @@ def submission(
         stop_ids=_stop_ids(model, request),
         logprobs=request.logprobs,
         place=Place(request.caller, request.priority),
+        form=_form(request),
     )
 
 
@@ -53,6 +55,11 @@ def stops_of(model: ServedModel, request: TurnRequest) -> tuple[str, ...]:
     """Where an answer has to be something, that alone says where it ends."""
     free = request.constraint is None and not request.ignore_eos
     return model.template.stops if free else ()
+
+
+def _form(request: TurnRequest) -> str:
+    """Whatever else has a form are calls."""
+    return request.constraint.param if request.constraint is not None else TOOLS
 
 
 def _stop_ids(model: ServedModel, request: TurnRequest) -> frozenset[int]:

@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from server.app import App, StartError
+from server.cli.protocol import Protocol
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,10 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app.api(),
             lifespan="on",
+            http=Protocol,
             ws="none",
             log_config=None,
-            access_log=app.settings.log.access,
+            access_log=False,  # server.api.access has one
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,

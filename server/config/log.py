@@ -28,7 +28,8 @@ class LogSettings(Section):
     access: Annotated[
         bool,
         About(
-            "Log one line for each request: method, path, status and time, never its content",
+            "Log one line for each request when it has ended: method, path, status, seconds and "
+            "id, never its content",
             "true or false",
             "shows at a glance whether a client arrives at all",
         ),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.native.team import Team
 from server.engine.chooser import Choice, choose
+from server.engine.constraint import ConstraintBroken
 from server.engine.messages import (
     BoundaryReached,
     FinishReason,
@@ -59,6 +60,8 @@ class Answering:
                 if self._remains(sequence):
                     try:
                         self._prepare(sequence, turns)
+                    except ConstraintBroken as error:
+                        self._break_form(sequence, error)
                     except Exception:
                         self._give_up(sequence)
             self._choose(turns)
@@ -87,6 +90,12 @@ class Answering:
         log.exception("%d sequences failed after their step", len(sequences))
         for request in {sequence.request for sequence in sequences}:
             self._roster.fail(request, BROKEN)
+
+    def _break_form(self, sequence: Sequence, error: ConstraintBroken) -> None:
+        """Whoever asked for such a form can do something about it, and we cannot."""
+        log.warning("%s", error)
+        message = "the form of this answer is too complex, or no text has it"
+        self._roster.fail(sequence.request, message, form=sequence.submit.form)
 
     def _goes_on(self, sequence: Sequence) -> bool:
         """Whether the next token was guessed right; if not, back behind those that were."""

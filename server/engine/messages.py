@@ -135,7 +135,8 @@ class Submit:
     There is at least one token to feed or a `start` whose logits can be sampled from.
     max_tokens 0 feeds the prompt and samples nothing; without stop_ids no id ends an answer.
     logprobs: report every sampled token's likelihood beside that many alternatives (None: not at
-    all); prompt_logprobs: the same for every token of `pieces`.
+    all); prompt_logprobs: the same for every token of `pieces`. form: the field that asked for what
+    the matchers of the branches say.
     """
 
     request: str
@@ -147,6 +148,7 @@ class Submit:
     logprobs: int | None = None
     prompt_logprobs: int | None = None
     place: Place = Place()
+    form: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +227,14 @@ class Finished:
 class Failed:
     """The last event of a request whose computation broke; `message` names no user text.
 
-    waited: nothing broke, but the request never got a slot within the time it may wait.
+    waited: nothing broke, but the request never got a slot within the time it may wait. form: the
+    field that asked for a form which an answer can neither go on nor end in.
     """
 
     request: str
     message: str
     waited: bool = False
+    form: str | None = None
 
 
 Event = Admitted | BoundaryReached | PromptScored | TokenSampled | Finished | Failed

@@ -136,13 +136,15 @@ class Roster:
             for branch in unforked
         )
 
-    def fail(self, request: str, message: str, *, waited: bool = False) -> None:
-        """Give all sequences of a request up."""
+    def fail(
+        self, request: str, message: str, *, waited: bool = False, form: str | None = None
+    ) -> None:
+        """Give all sequences of a request up; waited, form: see Failed."""
         for sequence in [s for s in self.slots.sequences if s.request == request]:
             self.slots.remove(sequence)
         for sequence in [s for s in self.line if s.request == request]:
             self.line.remove(sequence)
-        self.events.append(Failed(request, message, waited))
+        self.events.append(Failed(request, message, waited, form))
 
     def abandon(self, message: str) -> None:
         """Give every sequence up."""

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +29,33 @@ def chat(**fields: Any) -> dict[str, Any]:
     messages = [{"role": "user", "content": "Hello"}]
     endless = {"max_tokens": TOKENS, "logit_bias": {"0": -100}}
     return {"model": "tiny", "messages": messages, **endless, **fields}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"GET /v1/models/" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+    ids=["words", "length", "address"],
+)
+def test_what_is_no_http_is_an_error_of_the_usual_shape(url: str, sent: bytes) -> None:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+        connection.sendall(sent)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        error = json.loads(response.read())["error"]
+        assert connection.recv(1) == b""
+    assert response.status == 400
+    assert (response.headers["x-request-id"] or "").startswith("req_")
+    assert error == {
+        "message": "The request is not valid HTTP.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_http",
+    }
 
 
 async def test_each_of_a_hundred_streams_is_answered_or_refused(url: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from jsonschema import Draft202012Validator
-from openai import BadRequestError, LengthFinishReasonError, OpenAI
+from openai import APIError, BadRequestError, LengthFinishReasonError, OpenAI
 from pydantic import BaseModel
 
 from server.app import App, build
@@ -277,3 +277,25 @@ def test_a_refused_schema_is_a_400_that_names_the_place(client: OpenAI) -> None:
         client.chat.completions.create(response_format=wanted, **HELLO)
     assert refused.value.param == ("response_format.json_schema.schema.properties.a.uniqueItems")
     assert refused.value.code == "unsupported_parameter"
+
+
+ENDLESS = 'start: "a" start'
+
+
+@pytest.mark.parametrize("fields", [{"guided_grammar": ENDLESS}, {"grammar": 'root ::= "a" root'}])
+def test_a_form_that_only_shows_on_the_way_to_be_none_is_a_400(client: OpenAI, fields: Any) -> None:
+    (field,) = fields
+    with pytest.raises(BadRequestError) as chat:
+        client.chat.completions.create(extra_body=fields, **HELLO)
+    with pytest.raises(BadRequestError) as raw:
+        client.completions.create(model="world", prompt="Hello", extra_body=fields)
+    for refused in (chat.value, raw.value):
+        assert (refused.param, refused.code) == (field, "unsupported_parameter")
+
+
+def test_a_stream_tells_of_a_form_that_is_none_as_of_a_callers_mistake(client: OpenAI) -> None:
+    asked = HELLO | {"extra_body": {"guided_grammar": ENDLESS}, "stream": True}
+    with pytest.raises(APIError) as refused:
+        for _ in client.chat.completions.create(**asked):
+            pass
+    assert (refused.value.type, refused.value.param) == ("invalid_request_error", "guided_grammar")

@@ -15,7 +15,7 @@ SECRET = "my medical history"
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
-    names = ["", "uvicorn.access", *log.OWN_LOGGERS]
+    names = ["", log.ACCESS, *log.OWN_LOGGERS]
     loggers = [logging.getLogger(name) for name in names]
     kept = [(item.handlers[:], item.level, item.filters[:]) for item in loggers]
     yield
@@ -111,23 +111,13 @@ def test_the_level_is_for_our_loggers_and_libraries_start_at_warning() -> None:
     assert "request body" not in stream.getvalue()
 
 
-def access_line(path: str) -> None:
-    # As uvicorn writes it.
-    logging.getLogger("uvicorn.access").info(
-        '%s - "%s %s HTTP/%s" %d', "127.0.0.1:5", "GET", path, "1.1", 200
-    )
-
-
-def test_an_access_line_has_no_query_string() -> None:
-    stream = configured()
-    access_line(f"/v1/models?q={SECRET}")
-    assert '"GET /v1/models HTTP/1.1" 200' in stream.getvalue()
-    assert SECRET not in stream.getvalue()
-
-
-def test_access_lines_can_be_switched_off() -> None:
-    stream = configured(access=False)
-    access_line("/health")
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_access_lines_are_written_at_any_level_unless_switched_off(level: Any) -> None:
+    stream = configured(level=level)
+    logging.getLogger(log.ACCESS).info("request")
+    assert "info server.access: request" in stream.getvalue()
+    stream = configured(level=level, access=False)
+    logging.getLogger(log.ACCESS).info("request")
     assert stream.getvalue() == ""
 
 

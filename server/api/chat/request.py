@@ -74,6 +74,13 @@ class RefusedFields(Wire):
     verbosity: Annotated[Any, Refused(neutral=("medium",))] = None
     web_search_options: Annotated[Any, Refused()] = None
     moderation: Annotated[Any, Refused()] = None
+    best_of: Annotated[Any, Refused(neutral=(1,))] = None
+    chat_template: Annotated[Any, Refused()] = None
+    documents: Annotated[Any, Refused(neutral=([],))] = None
+    include_stop_str_in_output: Annotated[Any, Refused(neutral=(False,))] = None
+    prompt_logprobs: Annotated[Any, Refused()] = None
+    truncate_prompt_tokens: Annotated[Any, Refused()] = None
+    use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
 
 
 class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):

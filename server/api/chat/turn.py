@@ -96,7 +96,7 @@ def _logprobs(body: ChatCompletionRequest) -> int | None:
     """How many alternatives to report; None reports nothing."""
     if body.logprobs:
         return body.top_logprobs or 0
-    if body.top_logprobs is not None:
+    if body.top_logprobs:
         raise InvalidRequest(
             "top_logprobs has a meaning only where logprobs is true; set it, or leave both out",
             param="top_logprobs",

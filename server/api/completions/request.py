@@ -48,6 +48,7 @@ class RefusedCompletionFields(Wire):
     prompt_embeds: Annotated[Any, Refused()] = None
     truncate_prompt_tokens: Annotated[Any, Refused()] = None
     use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
+    include_stop_str_in_output: Annotated[Any, Refused(neutral=(False,))] = None
 
 
 class CompletionBody(

@@ -177,6 +177,7 @@ class RefusedMessagesFields(Wire):
     context_management: Annotated[Any, Refused()] = None
     compaction: Annotated[Any, Refused()] = None
     thread: Annotated[Any, Refused()] = None
+    output_format: Annotated[Any, Refused()] = None
 
 
 class MessagesBody(RefusedMessagesFields, MeaninglessMessagesFields, HonouredMessagesFields):

@@ -191,7 +191,28 @@ class MeaninglessResponseFields(Wire):
     max_tool_calls: Count | None = None
 
 
-class RefusedResponseFields(Wire):
+class ChatOnlyFields(Wire):
+    """What only a chat says in these words, so that it would be passed over here."""
+
+    messages: Annotated[Any, Refused()] = None
+    max_tokens: Annotated[Any, Refused()] = None
+    max_completion_tokens: Annotated[Any, Refused()] = None
+    logprobs: Annotated[Any, Refused(neutral=(False,))] = None
+    reasoning_effort: Annotated[Any, Refused()] = None
+    chat_template_kwargs: Annotated[Any, Refused()] = None
+    functions: Annotated[Any, Refused()] = None
+    function_call: Annotated[Any, Refused()] = None
+    response_format: Annotated[Any, Refused(neutral=({"type": "text"},))] = None
+    structured_outputs: Annotated[Any, Refused()] = None
+    guided_json: Annotated[Any, Refused()] = None
+    guided_regex: Annotated[Any, Refused()] = None
+    guided_choice: Annotated[Any, Refused()] = None
+    guided_grammar: Annotated[Any, Refused()] = None
+    json_schema: Annotated[Any, Refused()] = None
+    grammar: Annotated[Any, Refused()] = None
+
+
+class RefusedResponseFields(ChatOnlyFields):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
     prompt: Annotated[Any, Refused()] = None

@@ -5,7 +5,7 @@ the answer, after thoughts, or once a call was begun. A GrammarCompiler makes it
 model's vocabulary; each branch of a turn takes a matcher of it, which the engine advances.
 """
 
-from server.chat.constraint.calls import call_grammar
+from server.chat.constraint.calls import TOOLS, call_grammar
 from server.chat.constraint.compiler import GrammarCompiler
 from server.chat.constraint.grammar import GrammarText, answer_grammar
 from server.chat.constraint.problems import endless
@@ -13,6 +13,7 @@ from server.chat.constraint.schema import checked_schema
 from server.chat.constraint.turn import turn_grammar
 
 __all__ = [
+    "TOOLS",
     "GrammarCompiler",
     "GrammarText",
     "answer_grammar",

@@ -3,25 +3,40 @@
 from collections.abc import Mapping
 from typing import Any
 
+DEEPEST = 150  # schemas within each other, those included that are referred to
 _OF_STRINGS = ("pattern", "format", "minLength", "maxLength")
 
 
 def meeting_patterns(schema: Any, definitions: Mapping[str, Any]) -> int:
     """In a checked schema, whose references are all to its definitions.
 
-    What is reached by several ways that all have to hold is counted once for each.
+    What is reached by several ways that all have to hold is counted once for each. Raises
+    TooDeepError.
     """
     return _Count(definitions).of(schema)
+
+
+class TooDeepError(ValueError):
+    """References lead through too many schemas."""
 
 
 class _Count:
     def __init__(self, definitions: Mapping[str, Any]) -> None:
         self._definitions = definitions
         self._known: dict[str, int] = {}
+        self._depth = 0
 
     def of(self, schema: Any) -> int:
         if not isinstance(schema, dict):
             return 0
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise TooDeepError
+        counted = self._of_object(schema)
+        self._depth -= 1
+        return counted
+
+    def _of_object(self, schema: Mapping[str, Any]) -> int:
         own = int(any(keyword in schema for keyword in _OF_STRINGS))
         every = [self.of(part) for part in schema.get("allOf", [])]
         if "$ref" in schema:

@@ -88,7 +88,11 @@ class _Translation:
                 raise RegexError(f"the anchor {char} stands within a group or text")
             else:
                 depth += {"(": 1, ")": -1}.get(char, 0)
+                if depth < 0:
+                    raise RegexError("a ) ends no group")
                 parts.append(self._piece(char))
+        if depth:
+            raise RegexError("a group has no end")
         yield "".join(parts), begins, ends
 
     def _take(self) -> str | None:

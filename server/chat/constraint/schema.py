@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from server.chat.constraint.disjoint import overlapping
+from server.chat.constraint.finite import ending, fits_one, without
 from server.chat.constraint.found import Found
 from server.chat.constraint.keywords import ANNOTATIONS, REFUSED
-from server.chat.constraint.meetings import meeting_patterns
+from server.chat.constraint.meetings import DEEPEST, TooDeepError, meeting_patterns
 from server.chat.constraint.problems import Place, invalid, unsupported
 from server.chat.constraint.readers import READERS
 
@@ -41,6 +42,7 @@ class _Walk:
         self._place = place
         self._count = 0
         self._names: dict[str, str] = {}  # of definitions, by what refers to them
+        self._referring: dict[str, Place] = {}  # the first reference to each
         self._pending: list[tuple[str, Any, Place]] = []
 
     def copy(self) -> Schema:
@@ -49,12 +51,33 @@ class _Walk:
         while self._pending:
             name, target, place = self._pending.pop()
             definitions[name] = self.read(target, place, 0)
+        copied, definitions = self._finite(copied, definitions)
         if isinstance(copied, bool):
             return copied
-        if meeting_patterns(copied, definitions) > _MOST_MEETING:
+        if self._meeting(copied, definitions) > _MOST_MEETING:
             why = f"more than {_MOST_MEETING} patterns and lengths may have to hold for one string"
             raise unsupported(self._place, why)
         return {**copied, "$defs": definitions} if definitions else copied
+
+    def _meeting(self, copied: Mapping[str, Any], definitions: Mapping[str, Schema]) -> int:
+        try:
+            return meeting_patterns(copied, definitions)
+        except TooDeepError:
+            why = f"with what it refers to, it is nested more than {DEEPEST} levels deep"
+            raise unsupported(self._place, why) from None
+
+    def _finite(
+        self, copied: Schema, definitions: Mapping[str, Schema]
+    ) -> tuple[Schema, dict[str, Schema]]:
+        """The same without the definitions whose values could never end."""
+        finite = ending(definitions)
+        endless = definitions.keys() - finite
+        if fits_one(copied, definitions.keys()) and not fits_one(copied, finite):
+            first = next(name for name in self._referring if name in endless)
+            why = "what it refers to needs itself, so that no value of it ends"
+            raise unsupported(self._referring[first], why)
+        left = {name: without(definitions[name], endless) for name in definitions if name in finite}
+        return without(copied, endless), left
 
     def read(self, schema: Any, place: Place, depth: int) -> Schema:
         """The copy of one schema, `depth` levels below the root or a definition."""
@@ -94,6 +117,7 @@ class _Walk:
             if target is None:
                 raise _unresolved(reference, place)
             self._names[reference] = f"d{len(self._names)}"
+            self._referring[self._names[reference]] = place
             steps = ".".join(_steps(reference))
             where = self._place / steps if steps else self._place
             self._pending.append((self._names[reference], target, where))

@@ -190,6 +190,7 @@ FIELDS: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_value",
     ),
     "sound wanted": ({"modalities": ["text", "audio"]}, "modalities", "unsupported_parameter"),
+    "another template": ({"chat_template": "{{ x }}"}, "chat_template", "unsupported_parameter"),
     "audio": ({"audio": {"voice": "x"}}, "audio", "unsupported_parameter"),
     "an unknown effort": ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value"),
     "an effort as a number": ({"reasoning_effort": 1}, "reasoning_effort", "invalid_value"),

@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -247,6 +248,13 @@ def test_a_constraint_that_breaks_fails_its_request_only() -> None:
     events = run(eng)
     assert [event.request for event in events if isinstance(event, Failed)] == ["a"]
     assert len(tokens(events, "b")) == 9
+
+
+def test_a_constraint_that_breaks_blames_the_field_that_asked_for_it() -> None:
+    eng = engine()
+    asked = replace(constrained("a", Scripted(5, 7, 30, breaks=True)), form="guided_grammar")
+    eng.submit(asked)
+    assert [e.form for e in run(eng) if isinstance(e, Failed)] == ["guided_grammar"]
 
 
 def test_a_mask_that_is_slow_holds_nobody_else_back() -> None:

@@ -216,7 +216,7 @@ def test_a_parameter_that_cannot_be_enforced_is_named_where_it_is_strict() -> No
 
 
 def test_a_tool_whose_arguments_nothing_fits_is_refused() -> None:
-    tool = Tool("f", parameters={"$ref": "#"})
+    tool = Tool("f", parameters={"required": ["a"]})
     with pytest.raises(GrammarError):
         calls(ADD, tool, phase="thought")
     assert accepts(calls(ADD, tool, loose=True), FORM.call("f", '{"b": 1}'))

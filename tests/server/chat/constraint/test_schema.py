@@ -30,6 +30,11 @@ def nested(levels: int) -> Any:
     return schema
 
 
+def link(number: int) -> tuple[str, Any]:
+    """One of a chain of definitions."""
+    return f"a{number}", {"items": {"$ref": f"#/$defs/a{number + 1}"}}
+
+
 def test_every_keyword_of_the_draft_is_enforced_an_annotation_or_refused() -> None:
     known = READERS.keys() | ANNOTATIONS | REFUSED.keys()
     for uri in REGISTRY:
@@ -69,6 +74,8 @@ def test_every_keyword_of_the_draft_is_enforced_an_annotation_or_refused() -> No
         ("pattern", "a(?=b)"),
         ("pattern", r"(a)\1"),
         ("pattern", "a" * 5000),
+        ("pattern", "(a"),
+        ("pattern", "a)|(b"),
         ("multipleOf", 1e-7),
         ("multipleOf", 0.0000000001),
         ("minimum", 2**60),
@@ -255,8 +262,9 @@ def test_a_date_exists(text: str, fits: bool) -> None:
         {"oneOf": [{"$ref": "#/$defs/a0"}] * 2}
         | {"$defs": {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 8} for n in range(8)}}
         | {"a8": True},
+        {"$ref": "#/$defs/a0"} | {"$defs": {"a300": True} | dict(map(link, range(300)))},
     ],
-    ids=["deep", "wide", "values", "names", "patterns", "comparisons"],
+    ids=["deep", "wide", "values", "names", "patterns", "comparisons", "references"],
 )
 def test_what_would_cost_too_much_is_refused(schema: Any) -> None:
     refusal(schema)
@@ -266,7 +274,6 @@ def test_what_would_cost_too_much_is_refused(schema: Any) -> None:
     "schema",
     [
         False,
-        {"$ref": "#"},
         {"type": "integer", "minimum": 1, "maximum": 4, "multipleOf": 5},
         {"type": "object", "required": ["a"], "additionalProperties": False},
         {"type": "string", "pattern": "^a$", "minLength": 2},
@@ -276,3 +283,52 @@ def test_what_would_cost_too_much_is_refused(schema: Any) -> None:
 def test_what_nothing_fits_is_refused(schema: Any) -> None:
     with pytest.raises(GrammarError):
         grammar_of("json_schema", json.dumps(schema), "answer")
+
+
+def needing(name: str) -> dict[str, Any]:
+    return {"type": "object", "properties": {"x": {"$ref": name}}, "required": ["x"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "at"),
+    [
+        ({"$ref": "#"}, "$ref"),
+        (needing("#"), "properties.x.$ref"),
+        (needing("#/$defs/a") | {"$defs": {"a": needing("#/$defs/a")}}, "properties.x.$ref"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"$ref": "#/$defs/a"}]}}}, "$ref"),
+        ({"type": "array", "items": {"$ref": "#"}, "minItems": 1}, "items.$ref"),
+        ({"type": "array", "prefixItems": [{"$ref": "#"}], "minItems": 1}, "prefixItems.0.$ref"),
+        ({"anyOf": [needing("#"), {"$ref": "#"}]}, "anyOf.0.properties.x.$ref"),
+    ],
+)
+def test_a_schema_whose_values_never_end_is_refused_by_what_refers_to_them(
+    schema: Any, at: str
+) -> None:
+    error = refusal(schema)
+    assert (error.param, error.code) == (f"it.{at}", "unsupported_parameter")
+
+
+def test_values_that_never_end_are_left_out_where_there_are_others() -> None:
+    endless = {"$defs": {"a": needing("#/$defs/a")}}
+    a: Any = {"$ref": "#/$defs/a"}
+    optional = grammar_of("json_schema", {"type": "object", "properties": {"x": a}} | endless)
+    assert accepts(optional, "{}")
+    assert not accepts(optional, '{"x": {"x":')
+    either = grammar_of("json_schema", {"anyOf": [a, {"type": "null"}]} | endless)
+    assert accepts(either, "null")
+    assert not accepts(either, '{"x":')
+    listed = grammar_of("json_schema", {"type": "array", "items": a} | endless)
+    assert accepts(listed, "[]")
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"anyOf": [needing("#"), {"type": "null"}]}, '{"x": {"x": null}}'),
+        ({"type": "array", "items": {"$ref": "#"}}, "[[], [[]]]"),
+        (needing("#") | {"required": []}, '{"x": {"x": {}}}'),
+        (needing("#") | {"type": ["object", "null"]}, '{"x": null}'),
+    ],
+)
+def test_a_schema_may_contain_itself_where_its_values_end(schema: Any, text: str) -> None:
+    assert accepts(grammar_of("json_schema", schema), text)
