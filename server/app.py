@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from models import loader
 from server import loading
-from server.api.build import build_api
+from server.api.build import build_api, make_routes
 from server.api.context import Context
 from server.chat.catalogue import Catalogue, Progress
 from server.chat.served import ServedModel
@@ -67,12 +67,14 @@ class App:
             async with self.running():
                 yield
 
-        return build_api(
+        api = build_api(
             self.context,
             self.settings.server,
             lifespan,
             max_file_bytes=int(self.settings.files.max_file_bytes),
         )
+        make_routes(api)
+        return api
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from server.api.repeated import CHAT_MESSAGES
-from server.api.resent import BODIES
 from server.api.runs import Runs
 from server.batches import Batches
 from server.chat.catalogue import Catalogue
@@ -57,8 +56,7 @@ class Context:
         self.manager.gone = self._forget
 
     def _forget(self) -> None:
-        """What is deleted is not to be found in what was made of bodies either."""
-        BODIES.forget()
+        """What is deleted is not to be found in what was made of messages either."""
         CHAT_MESSAGES.forget()
         for offer in self.catalogue.offers:
             offer.model.forget()

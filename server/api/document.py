@@ -1,11 +1,14 @@
 """The OpenAPI document: FastAPI's, and the events of streams, which it has no place for.
 
-It takes about half a second to make, which no stream may wait for: it is made on a thread.
+It takes about a second to make, which no stream may wait for: it is made on a thread, which lets
+others have the interpreter more often meanwhile.
 """
 
 import asyncio
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 from typing import Any
 
@@ -14,6 +17,9 @@ from pydantic.json_schema import models_json_schema
 
 from server.api.answers import SCHEMAS
 from server.api.reference import page
+
+_TURN_S = 0.0005  # a tenth of Python's own
+_MAKING = Lock()  # one text at a time
 
 
 class Once:
@@ -26,13 +32,29 @@ class Once:
     async def text(self) -> str:
         """Raises what making it does; it is tried again for the next who wants it."""
         if self._made is None:
-            self._made = asyncio.create_task(asyncio.to_thread(self._make))
+            self._made = asyncio.create_task(asyncio.to_thread(self._made_aside))
             self._made.add_done_callback(self._ended)
         return await asyncio.shield(self._made)  # whoever leaves does not end it for the others
+
+    def _made_aside(self) -> str:
+        with _short_turns():
+            return self._make()
 
     def _ended(self, task: "asyncio.Task[str]") -> None:
         if task.cancelled() or task.exception() is not None:
             self._made = None
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Of all threads at the interpreter: a token waits for several on its way."""
+    with _MAKING:
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_S)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(usual)
 
 
 class Documented(FastAPI):
@@ -40,18 +62,16 @@ class Documented(FastAPI):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._making = Lock()
         self.document = Once(lambda: json.dumps(self.openapi(), separators=(",", ":")))
         self.page = Once(lambda: page(self.openapi()))
 
     def openapi(self) -> dict[str, Any]:
-        """For any thread; the first time it takes long."""
-        with self._making:
-            document = super().openapi()
-            schemas = document["components"]["schemas"]
-            if "ChatStream" not in schemas:
-                document["components"]["schemas"] = dict(sorted((_of_streams() | schemas).items()))
-            return document
+        """For one thread at a time; the first time it takes long."""
+        document = super().openapi()
+        schemas = document["components"]["schemas"]
+        if "ChatStream" not in schemas:
+            document["components"]["schemas"] = dict(sorted((_of_streams() | schemas).items()))
+        return document
 
 
 def _of_streams() -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Lists that a client sends again with every request, only longer: each item is checked once."""
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
 
-from server.api.resent import SENDER
 from server.chat.beginnings import Beginnings
+
+SENDER: ContextVar[str] = ContextVar("sender", default="")  # the caller whose body is read
 
 
 class Repeated:

@@ -13,15 +13,16 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic_core import from_json
 
 from server.api.errors import Refusal
-from server.api.resent import BODIES, SENDER
+from server.api.repeated import SENDER
 
 
 class _JsonRequest(Request):
     async def json(self) -> Any:
         try:
-            return BODIES.parse(await self.body())
+            return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
             raise json.JSONDecodeError(str(error), "", 0) from error
 

@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from models import gosling
 from models.tokenizer.world import WORLD_FINGERPRINT
@@ -135,6 +137,25 @@ def test_the_service_lives_as_long_as_the_block(path: Path) -> None:
         return before, during, app.context.ready
 
     assert asyncio.run(lives()) == (False, True, False)
+
+
+async def test_what_routes_need_is_there_before_the_first_request(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = build(settings(path)).api()
+    made: list[object] = []
+    make = TypeAdapter.__init__
+
+    def watched(adapter: TypeAdapter[Any], type: Any, **options: Any) -> None:
+        made.append(type)
+        make(adapter, type, **options)
+
+    monkeypatch.setattr(TypeAdapter, "__init__", watched)
+    transport = httpx.ASGITransport(api)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        for route in ("/v1/models", "/nowhere"):
+            await client.get(route)
+    assert made == []
 
 
 async def test_an_answer_under_way_ends_in_an_error_when_the_grace_is_over(path: Path) -> None:

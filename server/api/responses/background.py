@@ -104,6 +104,9 @@ async def events_again(
     if document is None or not (document["events"] or await _goes_on(id, stored)):
         message = "Only a response that was begun with background and stream can be streamed again."
         raise InvalidRequest(message, param="stream", code="invalid_value")
+    if not document.get("whole", True):
+        message = "The events of this response were too large to be kept; ask without stream."
+        raise InvalidRequest(message, param="stream", code="invalid_value")
     return _kept_events(id, stored, document, start)
 
 
@@ -113,8 +116,9 @@ async def _kept_events(
     while not document["events"] and await _goes_on(id, stored):
         await asyncio.sleep(_LOOK_S)
         document = await stored.find("response.events", id)
-    for event in document["events"][start:]:
-        yield event
+    for event in document["events"]:
+        if event["sequence_number"] >= start:
+            yield event
 
 
 async def _goes_on(id: str, stored: Stored) -> bool:

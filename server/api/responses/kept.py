@@ -121,9 +121,9 @@ class Writing:
         """What goes wrong here takes nothing from the answer, which was given."""
         try:
             self._check_size(last)
+            await self._add_to_conversation(last)
             await self._keep_events(last)
             self.put()
-            await self._add_to_conversation()
             await self.written()
         except Exception:
             log.exception("a response could not be kept")
@@ -144,15 +144,23 @@ class Writing:
             last[-1] = self.writer.outgrow(last[-1])
 
     async def _keep_events(self, last: Sequence[Event]) -> None:
-        """So that they are there once the response is seen to have ended."""
-        if self.run is not None:
-            events = {"events": [*self.run.events, *last]}
-            await self.stored.keep("response.events", self.id, events)
+        """So that they are there once the response is seen to have ended.
 
-    async def _add_to_conversation(self) -> None:
-        """An answer that is broken off is no part of it."""
+        Of those that are together too large there is the last one, which has the response.
+        """
+        if self.run is None:
+            return
+        events = {"events": [*self.run.events, *last], "whole": True}
+        if not self.stored.fits(events):
+            log.warning("the events of the response %s are too large to be stored", self.id)
+            events = {"events": last[-1:], "whole": False}
+        await self.stored.keep("response.events", self.id, events)
+
+    async def _add_to_conversation(self, last: list[Event]) -> None:
+        """An answer that is broken off is no part of it; the last event says where one is not."""
         conversation = self.asked.earlier.conversation
         if conversation is None or self.writer.response.status in {"cancelled", "failed"}:
             return
         items = [*self.asked.items, *self.writer.response.output]
-        await Conversations(self.stored).add_answer(conversation, items)
+        if not await Conversations(self.stored).add_answer(conversation, items):
+            last[-1] = self.writer.left_out(last[-1])

@@ -108,6 +108,11 @@ class ResponseWriter:
         response.error = ResponseError(message=_OUTGROWN)
         return last | {"type": _FINAL["failed"], "response": response.model_dump()}
 
+    def left_out(self, last: Event) -> Event:
+        """The last event, as it is told of a response that is no part of its conversation."""
+        self.response.conversation = None
+        return last | {"response": self.response.model_dump()}
+
     def break_off(self) -> None:
         """Nobody listens any more."""
         self.cancelled = True

@@ -56,17 +56,19 @@ class Conversations:
         if len(packed(items)) > self._stored.room("conversation", id):
             raise _too_large("conversation")
 
-    async def add_answer(self, id: str, items: Sequence[Item]) -> None:
+    async def add_answer(self, id: str, items: Sequence[Item]) -> bool:
         """What was asked and answered, both or neither.
 
-        The answer was given by then, so nothing is raised where they cannot be kept.
+        The answer was given by then, so nothing is raised where they cannot be kept: it is False.
         """
         try:
             await self.add(id, items)
+            return True
         except NotFound:
             log.debug("a conversation was deleted while it was answered")
         except RequestError as error:
             log.warning("an answer is no part of its conversation %s: %s", id, error.message)
+        return False
 
     async def set_metadata(self, id: str, metadata: dict[str, str]) -> Document:
         """Raises NotFound."""

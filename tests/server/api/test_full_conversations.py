@@ -1,6 +1,7 @@
 """Chats and responses in a conversation that is about to be too large to be kept."""
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,11 +94,24 @@ def test_an_answer_without_room_is_given_by_a_response(
     response = list(answer)[-1].response if stream else answer
     assert (response.status, response.error) == ("incomplete", None)
     assert response.output_text
+    assert response.conversation is None
     assert items(client, conversation) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_stored_response_says_that_it_is_no_part_of_its_conversation(
+    client: OpenAI, conversation: str, stream: bool
+) -> None:
+    answer = respond(client, conversation, ASKED, background=True, stream=stream)
+    response = list(answer)[-1].response if stream else answer
+    while (found := client.responses.retrieve(response.id)).status in {"queued", "in_progress"}:
+        time.sleep(0.02)
+    assert (found.status, found.conversation) == ("incomplete", None)
+    assert not stream or response == found
 
 
 def test_a_conversation_with_room_has_the_answer(client: OpenAI) -> None:
     id = client.conversations.create().id
     chat(client, id, ASKED)
-    respond(client, id, ASKED)
+    assert respond(client, id, ASKED).conversation.id == id
     assert items(client, id) == 4

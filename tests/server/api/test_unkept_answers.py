@@ -15,6 +15,7 @@ from tests.server.tiny import checkpoint, served
 LARGE = "Hello" * 1000  # more than a document may have here
 ENDLESS: Any = {"model": "tiny", "extra_body": {"logit_bias": {"0": -100}, "seed": 1}}
 FEW, MANY = 3, 3000  # tokens, of which so many are more than a document may have here too
+SOME = 100  # of which only the events are
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,19 @@ def test_in_the_background_it_fails_and_is_found_so(client: OpenAI, stream: bool
     for response in (last, found):
         assert (response.status, response.output, response.store) == ("failed", [], True)
         assert "larger" in response.error.message
+
+
+def test_a_response_whose_events_are_too_large_is_had_without_them(
+    client: OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = list(respond(client, "Hello", SOME, background=True, stream=True))
+    response = events[-1].response
+    assert client.responses.retrieve(response.id) == response
+    assert (response.status, response.store) == ("incomplete", True)
+    with pytest.raises(BadRequestError) as refused:
+        client.responses.retrieve(response.id, stream=True)
+    assert "too large" in refused.value.message
+    assert response.id in caplog.text
 
 
 @pytest.mark.parametrize("stream", [False, True])
