@@ -15,6 +15,9 @@ ARGS ?=
 # Trying a clone out leaves the conversations of an installed server alone.
 export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
 
+# Tests start dozens of processes: where none may keep what it compiled, each compiles all of torch.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A process for each core, but no more than memory allows on large machines; files stay together,
 # as their tests share servers. ARGS="-n 0" runs all in one.
 WORKERS := -n auto --maxprocesses 4 --dist loadfile

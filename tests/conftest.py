@@ -1,5 +1,6 @@
 """Settings for every test."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -17,6 +18,12 @@ _DATA = tempfile.TemporaryDirectory(prefix="rwkv-server-tests-")
 os.environ["XDG_DATA_HOME"] = _DATA.name
 for name in ("RWKV_SERVER_DATA_DIR", "RWKV_SERVER_SESSIONS__DATA_DIR"):
     os.environ.pop(name, None)
+
+
+def pytest_collection_finish() -> None:
+    """What all tests import is much, and need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
