@@ -34,9 +34,10 @@ def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return folder
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)  # tiny models gain nothing from more, and lose on busy machines
+    """For each test anew: tiny models lose by more, and a test before may have asked for some."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
