@@ -15,6 +15,9 @@ ARGS ?=
 # Trying a clone out leaves the conversations of an installed server alone.
 export RWKV_SERVER_DATA_DIR ?= $(CURDIR)/.data
 
+# Where no process may keep what Python compiled, each one that starts compiles all of torch again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A process for each core, but no more than memory allows on large machines; files stay together,
 # as their tests share servers. ARGS="-n 0" runs all in one.
 WORKERS := -n auto --maxprocesses 4 --dist loadfile
@@ -73,8 +76,11 @@ lint: $(VENV)/.develop ## Check format, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What takes longest to install is installed at once.
 .PHONY: check
-check: lint test ## Everything CI checks: lint, then test
+check: ## Everything CI checks: lint, then test
+	@$(MAKE) --silent -j2 $(VENV)/.develop $(CLIENTS)/.ready
+	@$(MAKE) --no-print-directory lint test
 
 .PHONY: format
 format: $(VENV)/.develop ## Repair format and lint where it can be done

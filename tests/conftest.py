@@ -1,5 +1,6 @@
 """Settings for every test."""
 
+import gc
 import os
 import tempfile
 from pathlib import Path
@@ -19,6 +20,12 @@ for name in ("RWKV_SERVER_DATA_DIR", "RWKV_SERVER_SESSIONS__DATA_DIR"):
     os.environ.pop(name, None)
 
 
+def pytest_collection_finish() -> None:
+    """What all tests import is much, and need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Conversations of one test are not found by the next."""
@@ -27,9 +34,10 @@ def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return folder
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_thread() -> None:
-    torch.set_num_threads(1)  # tiny models gain nothing from more, and lose on busy machines
+    """For each test anew: tiny models lose by more, and a test before may have asked for some."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -104,6 +105,13 @@ def test_make_says_in_one_sentence_that_python_is_missing(tmp_path: Path) -> Non
         "No Python 3.11 or newer with the venv module was found: install python3 and "
         "python3-venv, or name one with make PYTHON=/path/to/python3."
     ]
+
+
+def test_what_make_starts_keeps_what_python_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    program = "import sys; print(sys.dont_write_bytecode)"
+    recipe = f"asked: ; @{sys.executable} -c '{program}'"
+    assert make("--eval", recipe, "asked").stdout == "False\n"
 
 
 def test_serving_does_not_install_the_test_tools() -> None:

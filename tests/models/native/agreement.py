@@ -1,5 +1,7 @@
 """What it means that a native model and its slow twin agree."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -49,15 +51,32 @@ def copied(state: State, model: Model) -> State:
     return copy
 
 
-def check_prompts_and_a_step(model: Model, exact: Model, isa: str, dtype: torch.dtype) -> None:
-    lengths, rows = list(PROMPTS), len(PROMPTS)
-    ours, expected = (answer(each, TOKENS[: sum(lengths)], lengths) for each in (model, exact))
-    assert agrees(ours, expected, isa, dtype), (dtype, "prompts")
-    behind = copied(expected[1], model)
-    ours = answer(model, TOKENS[:rows], [1] * rows, behind)
-    expected = answer(exact, TOKENS[:rows], [1] * rows, expected[1])
-    assert agrees(ours, expected, isa, dtype), (dtype, "a step")
-    assert typically_agrees(ours, expected, dtype), (dtype, "a step")
+class Expected(NamedTuple):
+    """What a twin answers to prompts, and to a step from where they leave it."""
+
+    prompts: Answer
+    step: Answer
+
+
+def expected_of(exact: Model) -> Expected:
+    prompts = answer_prompts(exact)
+    return Expected(prompts, answer_step(exact, copied(prompts[1], exact)))
+
+
+def check_prompts_and_a_step(model: Model, exact: Expected, isa: str, dtype: torch.dtype) -> None:
+    assert agrees(answer_prompts(model), exact.prompts, isa, dtype), (dtype, "prompts")
+    ours = answer_step(model, copied(exact.prompts[1], model))
+    assert agrees(ours, exact.step, isa, dtype), (dtype, "a step")
+    assert typically_agrees(ours, exact.step, dtype), (dtype, "a step")
+
+
+def answer_prompts(model: Model) -> Answer:
+    return answer(model, TOKENS[: sum(PROMPTS)], list(PROMPTS))
+
+
+def answer_step(model: Model, state: State) -> Answer:
+    rows = len(PROMPTS)
+    return answer(model, TOKENS[:rows], [1] * rows, state)
 
 
 def answer(model: Model, tokens: Tensor, lengths: list[int], state: State | None = None) -> Answer:

@@ -3,6 +3,7 @@
 import ctypes
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -35,8 +36,9 @@ USUAL = Sizes()
 TOKENS = torch.randint(0, 41, (400,), generator=torch.Generator().manual_seed(7))
 
 
+@lru_cache(maxsize=4)
 def tensors_of(generation: str, sizes: Sizes = USUAL, seed: int = 0) -> dict[str, Tensor]:
-    """Values that bf16 holds, so that only the computation can differ."""
+    """Values that bf16 holds, so that only the computation can differ; shared by who asks."""
     return {n: t.bfloat16().float() for n, t in random_rwkv(generation, sizes, seed).items()}
 
 
@@ -54,12 +56,8 @@ def twin(
     isa: str = "portable",
 ) -> Network:
     """With the weights that a native model of this format has, and its rounding of activations."""
-    tensors = tensors_of(generation, sizes)
+    tensors = weights(generation, sizes, dtype)
     spec, network = detect(tensors), NETWORKS[generation]
-    if dtype != torch.bfloat16:
-        model = native(generation, sizes, dtype)  # which owns the memory
-        blobs = model.packed(tensors)
-        tensors = {n: unpacked(blobs[n], n, t, dtype) for n, t in tensors.items() if n in blobs}
     prepared = {name: network.prepared(name, tensors) for name in tensors}
     half = 0 if isa in OF_BF16 else None
     for name, tensor in prepared.items():
@@ -68,6 +66,17 @@ def twin(
         elif LOW_RANK.search(name):
             prepared[name] = Rounding.of(tensor, half)
     return network(spec, prepared)
+
+
+@lru_cache(maxsize=4)
+def weights(generation: str, sizes: Sizes, dtype: torch.dtype) -> dict[str, Tensor]:
+    """What a native model of this format multiplies by, at every instruction set the same."""
+    tensors = tensors_of(generation, sizes)
+    if dtype == torch.bfloat16:
+        return tensors
+    model = native(generation, sizes, dtype)  # which owns the memory
+    blobs = model.packed(tensors)
+    return {n: unpacked(blobs[n], n, t, dtype) for n, t in tensors.items() if n in blobs}
 
 
 def is_matrix(name: str, tensor: Tensor) -> bool:
