@@ -1,7 +1,7 @@
 """What chats and raw completions ask about sampling and stopping, in the same words."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -10,6 +10,7 @@ from server.api.fields import (
     AtMost,
     ListOf,
     Penalty,
+    Refused,
     ShortString,
     Signed64,
     Unit,
@@ -62,6 +63,22 @@ class SamplingFields(Wire):
     def wants_usage(self) -> bool:
         """At the end of a stream."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class RefusedSamplingFields(Wire):
+    """Ways of sampling and reading that other servers have, beside their neutral values."""
+
+    use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
+    include_stop_str_in_output: Annotated[Any, Refused(neutral=(False,))] = None
+    prompt_logprobs: Annotated[Any, Refused()] = None
+    truncate_prompt_tokens: Annotated[Any, Refused()] = None
+    n_predict: Annotated[Any, Refused(neutral=(-1,))] = None
+    mirostat: Annotated[Any, Refused(neutral=(0,))] = None
+    dynatemp_range: Annotated[Any, Refused(neutral=(0,))] = None
+    dry_multiplier: Annotated[Any, Refused(neutral=(0,))] = None
+    xtc_probability: Annotated[Any, Refused(neutral=(0,))] = None
+    top_n_sigma: Annotated[Any, Refused(neutral=(-1,))] = None
+    samplers: Annotated[Any, Refused()] = None
 
 
 def stop_strings(body: SamplingFields) -> tuple[str, ...]:

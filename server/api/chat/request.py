@@ -15,7 +15,7 @@ from server.api.going_on import GoingOnFields
 from server.api.items import MetadataField
 from server.api.priority import Priority
 from server.api.repeated import CHAT_MESSAGES
-from server.api.sampling import SamplingFields
+from server.api.sampling import RefusedSamplingFields, SamplingFields
 from server.api.tools.chat import ToolFields
 
 
@@ -66,7 +66,7 @@ class MeaninglessFields(Wire):
     prediction: dict[str, Any] | None = None
 
 
-class RefusedFields(Wire):
+class RefusedFields(RefusedSamplingFields):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
     modalities: Annotated[Any, Refused(neutral=(["text"],))] = None
@@ -77,10 +77,7 @@ class RefusedFields(Wire):
     best_of: Annotated[Any, Refused(neutral=(1,))] = None
     chat_template: Annotated[Any, Refused()] = None
     documents: Annotated[Any, Refused(neutral=([],))] = None
-    include_stop_str_in_output: Annotated[Any, Refused(neutral=(False,))] = None
-    prompt_logprobs: Annotated[Any, Refused()] = None
-    truncate_prompt_tokens: Annotated[Any, Refused()] = None
-    use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
+    reasoning: Annotated[Any, Refused(neutral=({},))] = None
 
 
 class ChatCompletionRequest(RefusedFields, MeaninglessFields, HonouredFields):

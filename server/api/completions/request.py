@@ -10,6 +10,7 @@ from server.api.fields import INTEGRAL, UNSUPPORTED, Refused, Wire
 from server.api.priority import Priority
 from server.api.prompts import Prompt, prompts
 from server.api.sampling import (
+    RefusedSamplingFields,
     SamplingFields,
     sampling_options,
     stop_strings,
@@ -41,14 +42,10 @@ class MeaninglessCompletionFields(Wire):
     user: str | None = None
 
 
-class RefusedCompletionFields(Wire):
+class RefusedCompletionFields(RefusedSamplingFields):
     """Fields that would change the answer and cannot be honoured, beside their neutral values."""
 
-    prompt_logprobs: Annotated[Any, Refused()] = None
     prompt_embeds: Annotated[Any, Refused()] = None
-    truncate_prompt_tokens: Annotated[Any, Refused()] = None
-    use_beam_search: Annotated[Any, Refused(neutral=(False,))] = None
-    include_stop_str_in_output: Annotated[Any, Refused(neutral=(False,))] = None
 
 
 class CompletionBody(
