@@ -66,7 +66,7 @@ struct Team::Shared {
     int count;
     void (*work)(void*, int) = nullptr;
     void* context = nullptr;
-    bool stop = false;
+    std::atomic<bool> stop{false};
     Signal started;
     Signal left;    // by threads, in all runs
     Signal passed;  // phases, in all runs
