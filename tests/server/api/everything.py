@@ -37,7 +37,7 @@ PROMPTS: Mapping[str, dict[str, Any]] = {
     MESSAGES: {"messages": HELLO},
 }
 ENDLESS = {"max_tokens": 1_000_000, "ignore_eos": True}
-ENDLESS_RESPONSE = {**ENDLESS, "max_output_tokens": 1_000_000}
+ENDLESS_RESPONSE = {"max_output_tokens": 1_000_000, "ignore_eos": True}
 
 
 class Kinds:
@@ -51,7 +51,8 @@ class Kinds:
 
 
 def asked(path: str, **fields: Any) -> dict[str, Any]:
-    common = {"model": "gosling", "max_tokens": 8, "temperature": 0, "stream": True}
+    limit = "max_output_tokens" if path == RESPONSES else "max_tokens"
+    common = {"model": "gosling", limit: 8, "temperature": 0, "stream": True}
     return {**common, **PROMPTS[path], **fields}
 
 

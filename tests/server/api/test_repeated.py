@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from server.api.chat.message import ChatMessage, conversation
 from server.api.chat.request import ChatCompletionRequest
 from server.api.repeated import CHAT_MESSAGES
+from server.chat import beginnings
 from tests.server.api.doubles import Api
 
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -19,8 +20,9 @@ TALK = [
 
 
 @pytest.fixture(autouse=True)
-def _nothing_sent() -> None:
+def _nothing_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     CHAT_MESSAGES.forget()
+    monkeypatch.setattr(beginnings, "_SHORT", 0)
 
 
 def body(*messages: Any) -> ChatCompletionRequest:

@@ -34,7 +34,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 def streamed(client: httpx.Client, path: str, **fields: Any) -> list[dict[str, Any]]:
-    body = {"model": "tiny", "max_tokens": 8, "stream": True, **fields}
+    limit = "max_output_tokens" if path == RESPONSES else "max_tokens"
+    body = {"model": "tiny", limit: 8, "stream": True, **fields}
     response = client.post(path, json=body)
     assert response.status_code == 200, response.text
     return documented(response.text, path)

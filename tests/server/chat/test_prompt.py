@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.chat import beginnings
 from server.chat.prompt import Links
 from server.chat.template import G1, headed
 from server.chat.tools import NO_TOOLS, Toolbox, toolbox
@@ -84,6 +85,7 @@ def test_a_follow_up_names_only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> 
         return extend(key, role, text)
 
     monkeypatch.setattr(headed, "extend", counted)
+    monkeypatch.setattr(beginnings, "_SHORT", 0)
     root, links = conversation_key("fingerprint", "caller"), Links(lambda message: 1)
     G1.lay_out(root, TALK, links=links)
     assert named == [message.content for message in TALK]

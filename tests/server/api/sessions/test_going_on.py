@@ -77,7 +77,7 @@ def test_a_system_prompt_that_another_session_has_too_stays(ann: Caller) -> None
 
 
 def test_of_a_deleted_session_no_message_is_left_in_memory(ann: Caller) -> None:
-    text = "Words that nobody else says"
+    text = "Words that nobody else says" * 400  # few that are short are not kept
     ann.talk(text, "One?")
     assert spoken(text)
     ann.delete(f"/v1/sessions/{ann.tree()['id']}")
