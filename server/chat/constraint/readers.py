@@ -19,14 +19,6 @@ _MOST_VALUES = 5_000
 _MOST_PATTERNS = 32  # of names, which are compared with each other
 _MOST = 1_000_000  # of what is counted: characters, items, properties
 _FINEST = 9  # decimal places
-# Of upper bounds, the lower ones that must not be above them, and the types that both are for.
-_LOWER = {
-    "maximum": ("minimum", "exclusiveMinimum"),
-    "exclusiveMaximum": ("minimum", "exclusiveMinimum"),
-    "maxLength": ("minLength",),
-    "maxItems": ("minItems",),
-}
-_BOUNDED = {"maxLength": ("string",), "maxItems": ("array",)}
 
 
 def _type(found: Found) -> Copy:
@@ -56,7 +48,6 @@ def _number(found: Found) -> Copy:
     if isinstance(found.value, bool) or not isinstance(found.value, int | float):
         raise found.invalid("must be a number")
     check_number(found.value, found.place)
-    _check_bounds(found)
     return {found.keyword: found.value}
 
 
@@ -80,18 +71,7 @@ def _count(found: Found) -> Copy:
         raise found.invalid("must be a whole number, 0 or more")
     if value > _MOST:
         raise found.unsupported(f"it is more than {_MOST:,}")
-    _check_bounds(found)
     return {found.keyword: value}
-
-
-def _check_bounds(found: Found) -> None:
-    """Only where nothing of another type would fit instead."""
-    if found.beside.get("type") not in _BOUNDED.get(found.keyword, ("integer", "number")):
-        return
-    for lower in _LOWER.get(found.keyword, ()):
-        least = found.beside.get(lower)
-        if isinstance(least, int | float) and least > found.value:
-            raise found.unsupported(f"`{lower}` is above it, so that no value fits")
 
 
 def _properties_count(found: Found) -> Copy:
