@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.inside import comes_from_inside
-from server.api.metrics import LEFT
+from server.api.watched import Watched
 from server.log import ACCESS
 
 log = logging.getLogger(ACCESS)
@@ -28,18 +28,11 @@ class AccessLog:
         is_logged = scope["type"] == "http" and log.isEnabledFor(logging.INFO)
         if not is_logged or comes_from_inside(scope):
             return await self._app(scope, receive, send)
-        start, status = perf_counter(), LEFT
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        start, watched = perf_counter(), Watched(send)
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, watched)
         finally:
-            log.info("request", extra=_fields(scope, status, perf_counter() - start))
+            log.info("request", extra=_fields(scope, watched.status, perf_counter() - start))
 
 
 def _fields(scope: Mapping[str, Any], status: int, seconds: float) -> dict[str, object]:

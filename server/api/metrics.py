@@ -5,16 +5,16 @@ from time import perf_counter
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.context import Served
 from server.api.errors import ERROR, ErrorDetail
+from server.api.watched import Watched
 from server.metrics import Metrics
 
 router = APIRouter(tags=["service"])
 
 _NO_ROUTE = "none"
-LEFT = 499  # what nginx calls a client that has left before there was a response
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
@@ -38,18 +38,11 @@ class Counted:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        start, status = perf_counter(), LEFT
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        start, watched = perf_counter(), Watched(send)
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, watched)
         finally:
-            self._metrics.request(route_of(scope), status, perf_counter() - start)
+            self._metrics.request(route_of(scope), watched.status, perf_counter() - start)
             self._count_error(scope)
 
     def _count_error(self, scope: Mapping[str, object]) -> None:

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.api.errors import ERROR, ErrorDetail
-from server.api.metrics import LEFT, route_of
+from server.api.inside import comes_from_inside
+from server.api.metrics import route_of
+from server.api.watched import Watched
 
 if TYPE_CHECKING:
     from server.telemetry.spans import Tracing
@@ -22,24 +24,16 @@ class Traced:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status = LEFT
-        state = scope["state"]
-
-        async def watched_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        watched, state = Watched(send), scope["state"]
         with self._tracing.request(
             scope["method"],
             Headers(scope=scope),
             state["request_id"],
-            inside="priority" in state,
+            inside=comes_from_inside(scope),
         ) as span:
             try:
-                await self._app(scope, receive, watched_send)
+                await self._app(scope, receive, watched)
             finally:
                 error = state.get(ERROR)
                 found = (error.code or error.type) if isinstance(error, ErrorDetail) else None
-                span.end(route_of(scope), status, found)
+                span.end(route_of(scope), watched.status, found)
