@@ -1,14 +1,11 @@
 """The OpenAPI document: FastAPI's, and the events of streams, which it has no place for.
 
-It takes about a second to make, which no stream may wait for: it is made on a thread, which lets
-others have the interpreter more often meanwhile.
+It takes about a second to make, which no stream may wait for: it is made on a thread.
 """
 
 import asyncio
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import Lock
 from typing import Any
 
@@ -18,7 +15,6 @@ from pydantic.json_schema import models_json_schema
 from server.api.answers import SCHEMAS
 from server.api.reference import page
 
-_TURN_S = 0.0005  # a tenth of Python's own
 _MAKING = Lock()  # one text at a time
 
 
@@ -37,24 +33,12 @@ class Once:
         return await asyncio.shield(self._made)  # whoever leaves does not end it for the others
 
     def _made_aside(self) -> str:
-        with _short_turns():
+        with _MAKING:
             return self._make()
 
     def _ended(self, task: "asyncio.Task[str]") -> None:
         if task.cancelled() or task.exception() is not None:
             self._made = None
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Of all threads at the interpreter: a token waits for several on its way."""
-    with _MAKING:
-        usual = sys.getswitchinterval()
-        sys.setswitchinterval(_TURN_S)
-        try:
-            yield
-        finally:
-            sys.setswitchinterval(usual)
 
 
 class Documented(FastAPI):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -16,6 +17,10 @@ log = logging.getLogger(__name__)
 GRACE_S = 3.0  # that running answers get to end by themselves
 _CUT_S = 10  # after which connections that still linger are cut
 _KEEP_ALIVE_S = 65  # longer than the pools of clients and proxies keep a connection unused
+
+# For how long a thread keeps the interpreter while another waits. The engine's needs it several
+# times a step, and would wait for Python's own 5 ms each time that the event loop has it.
+_TURN_S = 0.0001
 
 
 class Server(uvicorn.Server):
@@ -44,7 +49,12 @@ class Server(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal or until `should_exit` is set."""
-        super().run(sockets or [self._listener])
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_TURN_S)
+        try:
+            super().run(sockets or [self._listener])
+        finally:
+            sys.setswitchinterval(usual)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the engine and listen. Raises StartError when the address was lost meanwhile."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import sys
 import threading
 from typing import Any
 
@@ -82,22 +81,6 @@ async def test_others_are_answered_while_it_is_made(
     assert (await api.client.get("/health")).status_code == 200
     answered.set()
     assert (await asking).status_code == 200
-
-
-async def test_threads_take_shorter_turns_while_it_is_made(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual, taken, make = sys.getswitchinterval(), [], api.app.openapi
-
-    def watched() -> dict[str, Any]:
-        taken.append(sys.getswitchinterval())
-        return make()
-
-    monkeypatch.setattr(api.app, "openapi", watched)
-    await asyncio.gather(*(api.client.get(path) for path in ("/openapi.json", "/docs")))
-    assert len(taken) == 2
-    assert max(taken) < usual
-    assert sys.getswitchinterval() == usual
 
 
 async def test_it_is_made_once_for_all_who_ask(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,13 @@ import gc
 import json
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from typer.testing import Result
 
 from server.cli.server import Server
@@ -61,6 +63,16 @@ def test_garbage_is_not_looked_for_in_what_a_server_begins_with(
     before = len(gc.get_objects())
     invoke("serve", "--model", str(path), "--port", "0")
     assert watched[0] < before / 10
+
+
+def test_threads_of_a_server_take_short_turns(
+    path: Path, invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, usual = [], sys.getswitchinterval()
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_: taken.append(sys.getswitchinterval()))
+    invoke("serve", "--model", str(path), "--port", "0")
+    assert 0 < taken[0] < usual / 10
+    assert sys.getswitchinterval() == usual
 
 
 def test_a_server_answers_once_it_says_that_it_listens(path: Path) -> None:
