@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from llguidance.gbnf_to_lark import any_to_lark
@@ -45,12 +46,16 @@ class Body:
     """rule: what stands on a rule's right side; rules: further ones; parts: named grammars.
 
     param: the request's field to blame, where it is another than that of the whole grammar.
+    asked: the schema that it is of, where one was asked for in so many words; again: makes one of
+    another in its place.
     """
 
     rule: str
     rules: Sequence[str] = ()
     parts: Sequence[Mapping[str, Any]] = ()
     param: str | None = None
+    asked: Any = None
+    again: Callable[[Any], "Body"] | None = None
 
 
 def of(constraint: Constraint, *, in_chat: bool) -> Body:
@@ -60,7 +65,7 @@ def of(constraint: Constraint, *, in_chat: bool) -> Body:
         case "json_object":
             return _json({"type": "object"}, "answer_json")
         case "json_schema":
-            return _json(checked_schema(json.loads(source), param), "answer_json")
+            return _answer(param, json.loads(source))
         case "regex":
             return _regex(source, param, in_chat=in_chat)
         case "choice":
@@ -70,6 +75,11 @@ def of(constraint: Constraint, *, in_chat: bool) -> Body:
                 "@answer_lark",
                 parts=({"name": "answer_lark", "lark_grammar": _lark(source, param)},),
             )
+
+
+def _answer(param: str, schema: Any) -> Body:
+    body = _json(checked_schema(schema, param), "answer_json")
+    return replace(body, param=param, asked=schema, again=partial(_answer, param))
 
 
 def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
@@ -83,15 +93,21 @@ def of_arguments(tool: Tool, number: int, *, loose: bool = False) -> Body:
         return _input(tool.form, name)
     if loose and not tool.strict:
         return _json({"type": "object"}, name)
+    again = partial(_arguments, name, tool.param)
     try:
-        schema = checked_schema(_closed(tool.parameters), tool.param)
+        body = again(tool.parameters)
     except InvalidRequest as error:
         if tool.strict or error.code != UNSUPPORTED:
             raise
         return _json({"type": "object"}, name)
-    if isinstance(schema, bool):
-        return _json({"type": "object", "allOf": [schema]}, name)
-    definitions = schema.pop("$defs", {})
+    if not tool.strict:
+        return body
+    return replace(body, param=tool.param, asked=tool.parameters, again=again)
+
+
+def _arguments(name: str, param: str, parameters: Mapping[str, Any] | None) -> Body:
+    schema = checked_schema(_closed(parameters), param)
+    definitions = {} if isinstance(schema, bool) else schema.pop("$defs", {})
     return _json({"type": "object", "allOf": [schema], "$defs": definitions}, name)
 
 

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TypeVar
 
 from models.tokenizer import Tokenizer
-from server.chat.constraint.grammar import GrammarText
+from server.chat.constraint.grammar import Alone, GrammarText
 from server.chat.constraint.problems import INVALID, UNSUPPORTED
 from server.engine.constraint import Grammar, GrammarError, Vocabulary
 from server.errors import InvalidRequest, Overloaded
@@ -58,17 +58,33 @@ class GrammarCompiler:
             what = f"has more than {_LONGEST:,} characters"
             raise InvalidRequest(f"{text.param} {what}.", param=text.param, code=INVALID)
         vocabulary = _vocabulary(self._tokenizer, self._vocab_size)
-        for source, param in text.alone:
-            _compiled(vocabulary, source, param)
-        return _compiled(vocabulary, text.source, text.param)
+        for alone in text.alone:
+            _check(vocabulary, alone)
+        try:
+            return vocabulary.compile(text.source)
+        except GrammarError as error:
+            raise _unenforceable(text.param, error) from None
 
 
-def _compiled(vocabulary: Vocabulary, source: str, param: str) -> Grammar:
+def _check(vocabulary: Vocabulary, alone: Alone) -> None:
     try:
-        return vocabulary.compile(source)
+        vocabulary.compile(alone.source)
     except GrammarError as error:
-        message = f"{param} cannot be enforced: {error}."
-        raise InvalidRequest(message, param=param, code=UNSUPPORTED) from None
+        param = alone.blamed(partial(_compiles, vocabulary))
+        raise _unenforceable(param, error) from None
+
+
+def _compiles(vocabulary: Vocabulary, source: str) -> bool:
+    try:
+        vocabulary.compile(source)
+    except GrammarError:
+        return False
+    return True
+
+
+def _unenforceable(param: str, error: GrammarError) -> InvalidRequest:
+    message = f"{param} cannot be enforced: {error}."
+    return InvalidRequest(message, param=param, code=UNSUPPORTED)
 
 
 async def _in_thread(work: Callable[[], T], param: str) -> T:

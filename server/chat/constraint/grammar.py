@@ -6,14 +6,17 @@ Syntax: https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from server.chat.constraint import bodies
 from server.chat.constraint.bodies import Body
+from server.chat.constraint.culprit import culprit
+from server.chat.constraint.problems import Place
 from server.chat.thinking import Phase
 from server.chat.types import Constraint
+from server.errors import InvalidRequest
 
 _SPACE = "SPACE: /[ \\n]{1,2}/"
 _THOUGHT = "thought[lazy]: /(?s:.*)<\\/think>/"
@@ -32,13 +35,39 @@ BEFORE: Mapping[Phase, str] = {
 class GrammarText:
     """A grammar in llguidance's JSON form; param: the request's field to blame for it.
 
-    alone: grammars of what it asks for without what may stand before it, for which a text has to
-    be possible too, and the fields to blame for each.
+    alone: what it asks for without what may stand before it, for which a text has to be possible
+    too.
     """
 
     source: str
     param: str
-    alone: tuple[tuple[str, str], ...] = ()
+    alone: tuple["Alone", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A grammar of a body and nothing else, and the field to blame for it."""
+
+    body: Body
+    param: str
+
+    @property
+    def source(self) -> str:
+        return grammar_source((f"start: {self.body.rule}", *self.body.rules), self.body.parts)
+
+    def blamed(self, compiles: Callable[[str], bool]) -> str:
+        """What of it is to blame, as exactly as can be said; compiles: whether a grammar can."""
+        asked, again = self.body.asked, self.body.again
+        if asked is None or again is None:
+            return self.param
+
+        def usable(schema: Any) -> bool:
+            try:
+                return compiles(Alone(again(schema), self.param).source)
+            except InvalidRequest:
+                return False
+
+        return str(culprit(asked, Place(self.param), usable))
 
 
 def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> GrammarText:
@@ -52,8 +81,8 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     body = bodies.of(constraint, in_chat=phase is not None)
     before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
     rules = (f"start: {before} {body.rule}", *body.rules)
-    alone = (alone_source(body, constraint.param),) if before else ()
-    return GrammarText(grammar_source(rules, body.parts), constraint.param, alone)
+    source = grammar_source(rules, body.parts)
+    return GrammarText(source, constraint.param, (alone(body, constraint.param),))
 
 
 def quoted(text: str) -> str:
@@ -61,10 +90,9 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def alone_source(body: Body, param: str) -> tuple[str, str]:
-    """A grammar of this and nothing else, and the field to blame for it."""
-    source = grammar_source((f"start: {body.rule}", *body.rules), body.parts)
-    return source, body.param or param
+def alone(body: Body, param: str) -> Alone:
+    """param: the field to blame where the body names none."""
+    return Alone(body, body.param or param)
 
 
 def grammar_source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:

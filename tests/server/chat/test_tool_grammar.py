@@ -181,6 +181,12 @@ UNENFORCEABLE: dict[str, Any] = {
     "properties": {"a": {"type": "array", "uniqueItems": True}},
 }
 
+UNFIT: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer", "minimum": 5, "maximum": 3}},
+    "required": ["a"],
+}
+
 
 async def test_a_strict_schema_that_cannot_be_enforced_is_refused_by_name() -> None:
     param = "tools.0.function.parameters"
@@ -194,8 +200,19 @@ async def test_a_strict_schema_that_cannot_be_enforced_is_refused_by_name() -> N
     )
 
 
-async def test_any_object_passes_where_a_schema_cannot_be_enforced() -> None:
-    tools = (Tool("f", parameters=UNENFORCEABLE),)
+async def test_a_strict_schema_that_nothing_fits_is_refused_by_its_keyword() -> None:
+    tool = Tool("f", parameters=UNFIT, strict=True, param="tools.0.function.parameters")
+    async with serving() as server:
+        with pytest.raises(InvalidRequest) as refused:
+            await server.ask(ASKED, tools=(tool,))
+    assert refused.value.param == "tools.0.function.parameters.properties.a.minimum"
+
+
+@pytest.mark.parametrize("parameters", [UNENFORCEABLE, UNFIT])
+async def test_any_object_passes_where_a_schema_cannot_be_enforced(
+    parameters: dict[str, Any],
+) -> None:
+    tools = (Tool("f", parameters=parameters),)
     async with serving(model=IgnorantModel()) as server:
         answer = await ask(server, ASKED, tools=tools, tool_choice=REQUIRED)
         assert isinstance(json.loads(answer.calls[0].arguments), dict)

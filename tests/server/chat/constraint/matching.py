@@ -17,8 +17,8 @@ VOCABULARY = Vocabulary(BYTES, 256)
 
 
 def compiled(text: GrammarText, vocabulary: Vocabulary = VOCABULARY) -> Grammar:
-    for part, _ in text.alone:
-        vocabulary.compile(part)
+    for part in text.alone:
+        vocabulary.compile(part.source)
     return vocabulary.compile(text.source)
 
 
