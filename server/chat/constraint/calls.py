@@ -7,8 +7,8 @@ from server.chat.constraint import bodies
 from server.chat.constraint.bodies import Body
 from server.chat.constraint.grammar import (
     BEFORE,
+    Alone,
     GrammarText,
-    alone,
     grammar_source,
     quoted,
 )
@@ -53,7 +53,7 @@ def call_grammar(
     source = grammar_source(
         (*rules, *_text_rules(wanted, expected)), [part for body in asked for part in body.parts]
     )
-    return GrammarText(source, TOOLS, tuple(alone(body, TOOLS) for body in asked))
+    return GrammarText(source, TOOLS, tuple(Alone(body, body.param or TOOLS) for body in asked))
 
 
 def _call_rules(

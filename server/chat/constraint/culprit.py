@@ -69,7 +69,7 @@ def _without(value: Any, path: Sequence[str | int], keyword: bool = True) -> Any
     step, *rest = path
     copied = value.copy()
     if rest:
-        copied[step] = _without(value[step], rest, isinstance(value, list) or step not in _NAMED)
+        copied[step] = _without(value[step], rest, not (keyword and step in _NAMED))
     elif isinstance(value[step], dict | bool) and not (keyword and isinstance(value, dict)):
         copied[step] = True
     else:

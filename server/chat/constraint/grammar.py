@@ -82,17 +82,12 @@ def answer_grammar(constraint: Constraint, phase: Phase | None = None) -> Gramma
     before = "" if phase is None else f"{BEFORE[phase]} SPACE?"
     rules = (f"start: {before} {body.rule}", *body.rules)
     source = grammar_source(rules, body.parts)
-    return GrammarText(source, constraint.param, (alone(body, constraint.param),))
+    return GrammarText(source, constraint.param, (Alone(body, constraint.param),))
 
 
 def quoted(text: str) -> str:
     """A text as a literal in Lark."""
     return json.dumps(text, ensure_ascii=False)
-
-
-def alone(body: Body, param: str) -> Alone:
-    """param: the field to blame where the body names none."""
-    return Alone(body, body.param or param)
 
 
 def grammar_source(rules: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> str:

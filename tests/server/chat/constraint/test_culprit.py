@@ -20,6 +20,10 @@ UNFIT: list[tuple[Any, tuple[str, ...]]] = [
     (BOUNDS, ("minimum", "maximum")),
     ({**OBJECT, "properties": {"b": {}, "a": BOUNDS}}, ("properties.a.minimum",)),
     ({**OBJECT, "properties": {"a": False}}, ("properties.a",)),
+    (
+        {"type": "object", "required": ["properties"], "properties": {"properties": BOUNDS}},
+        ("properties.properties.minimum",),
+    ),
     ({"type": "array", "items": BOUNDS, "minItems": 1}, ("items.minimum",)),
     ({"type": "array", "prefixItems": [{}, BOUNDS], "minItems": 2}, ("prefixItems.1.minimum",)),
     ({"type": "array", "minItems": 3, "maxItems": 1}, ("minItems",)),
