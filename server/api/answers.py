@@ -27,13 +27,21 @@ def streamed(event: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {"text/event-stream": {"schema": {"$ref": SCHEMAS + event}}}}}
 
 
-class Turn(Protocol[E_co]):
+class Work(Protocol):
     """What is computed for a request."""
+
+    def cancel(self) -> None:
+        """Without meaning for work that has ended."""
+        ...
+
+
+class Turn(Work, Protocol[E_co]):
+    """Work whose results come one after another."""
 
     def events(self) -> AsyncIterator[E_co]: ...
 
-    def cancel(self) -> None:
-        """Without meaning for a turn that has ended."""
+    async def begun(self, seconds: float) -> None:
+        """Until there is an event, or so much time has passed; raises what comes without any."""
         ...
 
 
@@ -48,12 +56,13 @@ async def find_service(context: Context, model: str) -> ChatService:
 
 
 async def answer_whole(
-    request: Request, turn: Turn[Any], seconds: float, whole: Coroutine[Any, Any, T]
+    request: Request, work: Work, seconds: float, whole: Coroutine[Any, Any, T]
 ) -> T:
-    """The result of `whole`; the turn ends with it, with its client, or after `seconds` (0: no)."""
-    end = limited(request, turn, seconds)
+    """The result of `whole`; the work ends with it, with its client, or after `seconds` (0: no)."""
+    end = limited(request, work, seconds)
     try:
-        return await while_connected(request.receive, whole)
+        async with while_connected(request.receive):
+            return await whole
     finally:
         end()
 
@@ -67,7 +76,9 @@ async def answer_stream(
 ) -> EventStream:
     """The same as a stream, once there is something to send or an error to raise.
 
-    on_end: called once when the stream has ended, complete or not.
+    An error that comes before anything else is a plain HTTP error, for as long as a silent
+    connection is safe; after that the stream begins without. on_end: called once when the
+    stream has ended, complete or not.
     """
     cancel = limited(request, turn, seconds)
 
@@ -76,50 +87,25 @@ async def answer_stream(
         on_end()
 
     try:
-        events = await while_connected(request.receive, _begun(turn.events()))
+        async with while_connected(request.receive):
+            await turn.begun(PING_S)
     except BaseException:
         cancel()
         raise
-    return EventStream(frames(events), on_end=end)
+    return EventStream(frames(turn.events()), on_end=end)
 
 
-def limited(request: Request, turn: Turn[Any], seconds: float) -> Callable[[], None]:
-    """Lets the turn go on for `seconds` at most; what is returned ends it before.
+def limited(request: Request, work: Work, seconds: float) -> Callable[[], None]:
+    """Lets work go on for `seconds` at most; what is returned ends it before.
 
     What belongs to a batch may have to wait for longer, and the batch has a limit of its own.
     """
     if not seconds or is_inside(request):
-        return turn.cancel
-    timer = asyncio.get_running_loop().call_later(seconds, turn.cancel)
+        return work.cancel
+    timer = asyncio.get_running_loop().call_later(seconds, work.cancel)
 
     def end() -> None:
         timer.cancel()
-        turn.cancel()
+        work.cancel()
 
     return end
-
-
-async def _begun(events: AsyncIterator[E]) -> AsyncGenerator[E]:
-    """The events, once the first is there, so that an error before it is a plain HTTP error.
-
-    Waits for as long as a silent connection is safe; after that the stream begins without.
-    """
-    first = asyncio.ensure_future(anext(events, None))
-    try:
-        await asyncio.wait({first}, timeout=PING_S)
-        if first.done():
-            first.result()
-    except BaseException:
-        first.cancel()
-        raise
-    return _chained(first, events)
-
-
-async def _chained(
-    first: "asyncio.Future[E | None]", events: AsyncIterator[E]
-) -> AsyncGenerator[E]:
-    event = await first
-    if event is not None:
-        yield event
-    async for event in events:
-        yield event

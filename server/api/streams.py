@@ -4,15 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, suppress
 from json.encoder import encode_basestring_ascii
 from typing import Any, TypeVar
 
-import anyio
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from server.api.errors import failure, unexpected
 from server.errors import RequestError
@@ -26,26 +25,35 @@ T = TypeVar("T")
 DONE = b"data: [DONE]\n\n"
 
 PING_S = 15.0  # proxies commonly cut a connection that is silent for 30 or 60 seconds
-SHUTDOWN_S = 8.0  # longer than answers get to end by themselves, shorter than uvicorn waits
+_PING = ServerSentEvent(comment="ping", sep="\n").encode()
 
 _unbroken: set[asyncio.Task[Any]] = set()  # held here, as the event loop holds no task
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves (ClientDisconnect).
+@asynccontextmanager
+async def while_connected(receive: Receive) -> AsyncIterator[None]:
+    """What runs in this block is cancelled when the client leaves (ClientDisconnect).
 
     The request's body must have been read: what else `receive` gives is passed over.
     """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_left(receive))
+    block = asyncio.timeout(None)
+    watching = asyncio.create_task(_end_with_client(block, receive))
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        raise ClientDisconnect
+        async with block:
+            yield
+    except TimeoutError:
+        if not block.expired():  # it is the block's own
+            raise
+        raise ClientDisconnect from None
     finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+        watching.cancel()
+
+
+async def _end_with_client(block: asyncio.Timeout, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    with suppress(RuntimeError):  # it has just ended
+        block.reschedule(asyncio.get_running_loop().time())
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:
@@ -54,11 +62,6 @@ async def unbroken(work: Coroutine[Any, Any, T]) -> T:
     _unbroken.add(task)
     task.add_done_callback(_unbroken.discard)
     return await asyncio.shield(task)
-
-
-async def _left(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def frame(data: dict[str, Any] | BaseModel) -> bytes:
@@ -109,33 +112,41 @@ async def framed(frames: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 class EventStream(EventSourceResponse):
     """Sends frames that are ready-made bytes, and a comment every PING_S seconds.
 
-    frames: ends the stream by ending. on_end: called once, however the stream ends.
+    frames: ends the stream by ending. on_end: called once, however the stream ends. The library's
+    own way to send takes four tasks, each in a scope: see docs/decisions/0064.
     """
 
     def __init__(self, frames: AsyncGenerator[bytes], on_end: Callable[[], None]) -> None:
-        super().__init__(
-            frames,
-            sep="\n",
-            ping=PING_S,
-            ping_message_factory=lambda: ServerSentEvent(comment="ping", sep="\n"),
-            # The engine ends running answers with an error frame when the server stops; the
-            # stream must last until that has been sent.
-            shutdown_event=anyio.Event(),
-            shutdown_grace_period=SHUTDOWN_S,
-        )
+        super().__init__(frames)
         self._frames = frames
         self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.body_iterator = self._sent(send)
+        """Ends quietly when the client leaves; frames are closed in any case."""
+        del scope
+        pinging = asyncio.create_task(_ping(send))
         try:
-            await super().__call__(scope, receive, send)
+            with suppress(ClientDisconnect):
+                async with while_connected(receive), aclosing(self._frames) as frames:
+                    await send(self._start())
+                    async for data in frames:
+                        await send(_part(data))
+                    pinging.cancel()
+                    await send(_part(b"", more=False))
         finally:
+            pinging.cancel()
             self._on_end()
 
-    async def _sent(self, send: Send) -> AsyncGenerator[bytes]:
-        """Sends every frame itself: the library opens a scope around each that it is given."""
-        async with aclosing(self._frames) as frames:
-            async for data in frames:
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-        yield b""  # adds nothing to the body
+    def _start(self) -> Message:
+        headers = self.raw_headers
+        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
+
+
+async def _ping(send: Send) -> None:
+    while True:
+        await asyncio.sleep(PING_S)
+        await send(_part(_PING))
+
+
+def _part(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}

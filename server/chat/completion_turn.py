@@ -174,6 +174,10 @@ class Completion:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
         return self._delivery.events()
 
+    async def begun(self, seconds: float) -> None:
+        """See Delivery."""
+        await self._delivery.begun(seconds)
+
     def cancel(self) -> None:
         """Free the slots within one step; what was computed is kept."""
         if not self._ended:

@@ -8,6 +8,7 @@ kept, and whoever reads on after all finds everything up to there.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from server.chat.joined import goes_on, joined
@@ -46,6 +47,17 @@ class Delivery(Generic[E]):
     def end(self) -> None:
         self._ended = True
         self._came.set()
+
+    async def begun(self, seconds: float) -> None:
+        """Until something can be read or nothing will be, or for so long.
+
+        Raises AnswerFailed where it failed and there is nothing before that.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._came.wait()
+        if self._error is not None and not self._waiting:
+            raise self._error
 
     async def events(self) -> AsyncIterator[E]:
         """To the end. Raises AnswerFailed."""

@@ -122,6 +122,10 @@ class Turn:
         """Text and ends of all choices, in order of time. Raises AnswerFailed."""
         return self._delivery.events()
 
+    async def begun(self, seconds: float) -> None:
+        """See Delivery."""
+        await self._delivery.begun(seconds)
+
     async def started(self) -> bool:
         """Wait until something is computed; False where the turn ends before that."""
         return await self._stream.admitted()

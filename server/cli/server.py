@@ -15,7 +15,8 @@ from server.cli.protocol import Protocol
 log = logging.getLogger(__name__)
 
 GRACE_S = 3.0  # that running answers get to end by themselves
-_CUT_S = 10  # after which connections that still linger are cut
+_CUT_S = 8.0  # after which connections that still linger are cut
+_GIVE_UP_S = 12  # uvicorn's own, which complains of what lingers
 _KEEP_ALIVE_S = 65  # longer than the pools of clients and proxies keep a connection unused
 
 # For how long a thread keeps the interpreter while another waits. The engine's needs it several
@@ -41,7 +42,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_CUT_S,
+            timeout_graceful_shutdown=_GIVE_UP_S,
         )
         super().__init__(config)
         self._app = app
@@ -65,10 +66,19 @@ class Server(uvicorn.Server):
         log.info("listening on %s", self.url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the address, and the answers under way with the engine."""
+        """Close the address, and the answers under way with the engine.
+
+        What is left after that waits for clients that do not read; they are cut off.
+        """
         stopping = asyncio.create_task(self._app.stop(grace_s=GRACE_S))
+        cutting = asyncio.get_running_loop().call_later(_CUT_S, self._cut)
         await super().shutdown(sockets)
+        cutting.cancel()
         await stopping
+
+    def _cut(self) -> None:
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends in order and with exit code 0, a second Ctrl-C at once."""

@@ -121,8 +121,14 @@ class Archive:
         await self._writes.wait(done, self._patience_s)
 
     async def find(self, keys: Sequence[Key]) -> tuple[Entry, Snapshot] | None:
-        """The first of `keys` that can be read, wherever it is."""
-        return await self._reading(partial(self._find, keys)) if keys else None
+        """The first of `keys` that can be read, wherever it is.
+
+        What all homes are known to lack is not looked for, as that would take a way to another
+        thread, and most conversations are new.
+        """
+        if all(place.home.lacks(keys) for place in self._places):
+            return None
+        return await self._reading(partial(self._find, keys))
 
     async def lengths(self, fingerprint: str, owner: str) -> list[int]:
         """The lengths of an owner's kept texts that are no conversations, rising."""

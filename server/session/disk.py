@@ -102,6 +102,9 @@ class DiskHome:
             if self.complete and key not in known:
                 self._files.delete(key)
 
+    def lacks(self, keys: Sequence[Key]) -> bool:
+        return self.complete and self._files.names.isdisjoint(keys)
+
     def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
         for key in keys:
             if (data := self._files.read(key)) is not None:

@@ -27,11 +27,13 @@ _BLOCK = 4096  # bytes, where the system does not say
 class StateFolder:
     """sync_interval_s: 0 syncs a file before it has its name; else it is synced with sync().
 
+    names: of all that was listed or written, and not deleted since.
     Whoever makes it holds the folder (FolderLock). Raises HomeError for what cannot be done.
     """
 
     def __init__(self, folder: Path, sync_interval_s: float) -> None:
         self._interval = sync_interval_s
+        self.names = set[Key]()
         self._unsynced: set[Path] = set()
         self._synced = time.monotonic()
         self._new = folder / "new"
@@ -61,6 +63,7 @@ class StateFolder:
                 if file.name.endswith(_STATE):
                     with suppress(ValueError):
                         found.add(bytes.fromhex(file.name.removesuffix(_STATE)))
+        self.names |= found
         return found
 
     def write(self, key: Key, parts: Parts) -> None:
@@ -78,6 +81,7 @@ class StateFolder:
             with suppress(OSError):
                 new.unlink(missing_ok=True)
             raise
+        self.names.add(key)
         self._unsynced.add(path if self._interval else path.parent)
 
     def sync(self, pool: Executor) -> None:
@@ -121,6 +125,7 @@ class StateFolder:
         with saying("cannot be deleted from"):
             self._path(key).unlink(missing_ok=True)
             self._pin(key).unlink(missing_ok=True)
+        self.names.discard(key)
 
     def pinned(self, key: Key) -> bool:
         return self._pin(key).exists()

@@ -63,6 +63,10 @@ class Home(Protocol):
         """Keep all; durable on return, unless it syncs at intervals only."""
         ...
 
+    def lacks(self, keys: Sequence[Key]) -> bool:
+        """None of them is here; False where only find would tell. Does not block."""
+        ...
+
     def find(self, keys: Sequence[Key]) -> tuple[Key, bytes] | None:
         """The first of `keys` that is here."""
         ...

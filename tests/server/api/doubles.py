@@ -47,9 +47,27 @@ class FakeTurn:
 
     def __init__(self, script: Iterable[Step]) -> None:
         self._script = script
+        self._played = self._play()
+        self._first: asyncio.Future[TurnEvent | None] | None = None
         self.cancelled = asyncio.Event()
 
+    async def begun(self, seconds: float) -> None:
+        self._first = asyncio.ensure_future(anext(self._played, None))
+        try:
+            done, _ = await asyncio.wait({self._first}, timeout=seconds)
+        except asyncio.CancelledError:
+            self._first.cancel()
+            raise
+        for first in done:
+            first.result()
+
     async def events(self) -> AsyncIterator[TurnEvent]:
+        if self._first is not None and (first := await self._first) is not None:
+            yield first
+        async for event in self._played:
+            yield event
+
+    async def _play(self) -> AsyncIterator[TurnEvent]:
         for step in self._script:
             if isinstance(step, TextDelta | ReasoningDelta | ToolCallDelta | ChoiceEnd):
                 yield step

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from server.api.streams import unbroken
+from server.api.streams import unbroken, while_connected
 from server.chat.types import TextDelta
 from tests.server.api.doubles import PATH, Api, Step, body
 
@@ -107,7 +109,7 @@ async def test_nothing_is_sent_to_who_has_left(api: Api) -> None:
 
 async def test_no_task_is_left_behind(api: Api) -> None:
     api.service.script = SOMETHING
-    await come_and_go(api, times=1)  # sse-starlette starts one watcher for the whole process
+    await come_and_go(api, times=1)
     before = asyncio.all_tasks()
     await come_and_go(api, times=10)
     assert asyncio.all_tasks() == before
@@ -147,3 +149,27 @@ async def test_what_is_kept_at_the_end_is_kept_though_the_client_leaves_meanwhil
     written.set()
     async with asyncio.timeout(5):
         await done.wait()
+
+
+async def gone() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def test_time_that_runs_out_within_a_block_is_not_its_client_leaving() -> None:
+    async def too_long() -> None:
+        async with while_connected(asyncio.Event().wait):  # type: ignore[arg-type]
+            async with asyncio.timeout(0.01):
+                await for_ever()
+
+    with pytest.raises(TimeoutError):
+        await too_long()
+
+
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_block_that_ends_as_its_client_leaves_breaks_nothing(turns: int) -> None:
+    with suppress(ClientDisconnect):
+        async with while_connected(gone):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+    for _ in range(5):
+        await asyncio.sleep(0)

@@ -1,5 +1,6 @@
 """Parts of an answer that wait for their reader are read as one, and nothing of them is lost."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -123,3 +124,24 @@ def told(events: Sequence[TurnEvent]) -> list[TurnEvent]:
 @given(st.lists(kinds, max_size=20))
 async def test_joining_tells_the_same(events: list[TurnEvent]) -> None:
     assert told(await read(*events)) == told(events)
+
+
+async def test_a_beginning_is_waited_for_no_longer_than_said() -> None:
+    delivery: Delivery[TurnEvent] = Delivery(late=never)
+    async with asyncio.timeout(5):
+        await delivery.begun(0.01)
+    delivery.put(TextDelta(0, "a"))
+    await delivery.begun(60)
+    delivery.end()
+    assert [event async for event in delivery.events()] == [TextDelta(0, "a")]
+
+
+async def test_a_failure_is_raised_at_the_beginning_only_if_nothing_comes_before_it() -> None:
+    failed: Delivery[TurnEvent] = Delivery(late=never)
+    failed.fail(AnswerFailed("it broke"))
+    with pytest.raises(AnswerFailed):
+        await failed.begun(60)
+    begun: Delivery[TurnEvent] = Delivery(late=never)
+    begun.put(TextDelta(0, "a"))
+    begun.fail(AnswerFailed("it broke"))
+    await begun.begun(60)

@@ -5,6 +5,8 @@ import json
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,11 @@ import pytest
 import uvicorn
 from typer.testing import Result
 
+from server.app import build
+from server.cli import server as server_module
+from server.cli.serve import bind
 from server.cli.server import Server
+from tests.server import tiny
 from tests.server.cli.running import assert_one_sentence, serving
 
 
@@ -103,3 +109,39 @@ def test_a_signal_ends_streams_with_an_error_and_the_process_with_0(
             last = [line for line in lines if line][-1]
         assert "stopping" in json.loads(last.removeprefix("data: "))["error"]["message"]
         assert process.wait(timeout=10) == 0
+
+
+def test_a_client_that_reads_nothing_is_cut_off_at_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("GRACE_S", "_CUT_S"):
+        monkeypatch.setattr(server_module, name, 0.5)
+    app = build(tiny.settings(path))
+    with bind(app.settings.server) as listener, socket.socket() as client:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        server = Server(app, listener)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        client.connect(listener.getsockname())
+        client.sendall(request(json.dumps(body()).encode()))
+        while not any(
+            connection.flow.write_paused for connection in server.server_state.connections
+        ):
+            time.sleep(0.01)
+        server.should_exit = True
+        thread.join(timeout=8)
+        ended = not thread.is_alive()
+        client.close()
+        thread.join()
+    assert ended
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def request(content: bytes) -> bytes:
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}"
+    )
+    return f"{head}\r\nContent-Type: application/json\r\n\r\n".encode() + content

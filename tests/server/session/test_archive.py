@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from server.session import Archive, Entry, Packing, SessionManager, SnapshotStore
 from server.session.disk import DiskHome
 from server.session.outbox import Command, Mark, Outbox, Put
-from tests.server.session.states import ANN, snapshot
+from tests.server.session.states import ANN, disk, snapshot
 
 PATIENCE_S = 0.2
 ONE = snapshot(1).nbytes
@@ -32,6 +32,9 @@ class Hanging(DiskHome):
     def put(self, *args: Any) -> None:
         self.gate.wait(10)
         super().put(*args)
+
+    def lacks(self, *_: Any) -> bool:
+        return False
 
     def find(self, *args: Any) -> Any:
         self.gate.wait(10)
@@ -125,6 +128,44 @@ async def test_reads_during_and_after_a_close_that_hangs_find_nothing(tmp_path: 
     found = await asyncio.gather(*reads, return_exceptions=True)
     home.gate.set()
     assert [late, *found] == [None] * 9
+
+
+class Asked(DiskHome):
+    """asked: the keys that were looked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked: list[bytes] = []
+        super().__init__(folder, 10**8, describe=Packing().describe)
+
+    def find(self, keys: Any) -> Any:
+        self.asked += keys
+        return super().find(keys)
+
+
+async def test_what_a_home_is_known_to_lack_is_not_looked_for(tmp_path: Path) -> None:
+    home = disk(tmp_path)
+    home.put([(entry("a"), [b"x"])])
+    home.close()
+    home = Asked(tmp_path)
+    archive = Archive(lambda: [home], Packing())
+    archive.open()
+    new, old, later = (entry(name).key for name in "zab")
+    await archive.find([new])
+    assert home.asked in ([], [new])  # its files may not have been looked through yet
+    assert await archive.complete()
+    home.asked.clear()
+    assert await archive.find([new, later]) is None
+    assert home.asked == []
+    await archive.find([new, old])
+    assert home.asked == [new, old]
+    archive.put(entry("b"), snapshot(1))
+    await archive.written()
+    assert await archive.find([new, later]) is not None
+    await archive.delete([later])
+    home.asked.clear()
+    assert await archive.find([new, later]) is None
+    assert home.asked == []
+    await archive.close()
 
 
 def entry(name: str, parent: str | None = None) -> Entry:
