@@ -42,7 +42,7 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
         async with block:
             yield
     except TimeoutError:
-        if not block.expired():  # it is the block's own
+        if not block.expired():  # it comes from within
             raise
         raise ClientDisconnect from None
     finally:
