@@ -52,8 +52,7 @@ async def while_connected(receive: Receive) -> AsyncIterator[None]:
 async def _end_with_client(block: asyncio.Timeout, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    with suppress(RuntimeError):  # it has just ended
-        block.reschedule(asyncio.get_running_loop().time())
+    block.reschedule(asyncio.get_running_loop().time())
 
 
 async def unbroken(work: Coroutine[Any, Any, T]) -> T:

@@ -115,6 +115,17 @@ async def test_no_task_is_left_behind(api: Api) -> None:
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_that_ends_leaves_no_task_though_its_client_stays(
+    api: Api, stream: bool
+) -> None:
+    before = asyncio.all_tasks()
+    visitor = Visitor(api, stream=stream)
+    await visitor.task
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
 async def come_and_go(api: Api, times: int) -> None:
     for stream in (False, True) * times:
         visitor = Visitor(api, stream=stream)
