@@ -95,12 +95,11 @@ def named_frame(data: dict[str, Any]) -> bytes:
     return f"event: {data['type']}\n".encode("ascii") + frame(data)
 
 
-async def framed(frames: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
-    """All frames and DONE; a failure on the way is a frame with `error`, and the last."""
+async def framed(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """All of a stream's parts; a failure on the way is a frame with `error`, and the last."""
     try:
-        async for data in frames:
+        async for data in parts:
             yield data
-        yield DONE
     except RequestError as error:
         yield frame(failure(error).body)
     except Exception:
@@ -128,10 +127,15 @@ class EventStream(EventSourceResponse):
             with suppress(ClientDisconnect):
                 async with while_connected(receive), aclosing(self._frames) as frames:
                     await send(self._start())
+                    more = True
                     async for data in frames:
-                        await send(_part(data))
-                    pinging.cancel()
-                    await send(_part(b"", more=False))
+                        if data.endswith(DONE):
+                            pinging.cancel()
+                            more = False
+                        await send(_part(data, more=more))
+                    if more:
+                        pinging.cancel()
+                        await send(_part(b"", more=False))
         finally:
             pinging.cancel()
             self._on_end()

@@ -10,14 +10,14 @@ from time import perf_counter
 from server.engine.engine import Engine
 from server.engine.handover import Handover, Report
 from server.engine.intake import Intake
-from server.engine.messages import Cancel, Event, Failed, Stop, Submit
+from server.engine.messages import Cancel, Event, Failed, Stop, Submit, TokenSampled
 from server.engine.observer import (
     AnswerObserver,
     AnswerWatch,
     Meter,
+    MeterWatch,
     StepObserver,
-    prompt_tokens,
-    sampled_tokens,
+    Watch,
 )
 from server.engine.stream import EventStream
 
@@ -127,11 +127,12 @@ class EngineClient:
         if self._stopping or branches > self.room(place.priority):
             raise EngineFull
         told = observer, (self._trace() if observer is not None else None)
-        watches = [AnswerWatch(one, submit) for one in told if one is not None]
+        watches: list[Watch] = [AnswerWatch(one, submit) for one in told if one is not None]
+        if self._meter is not None and place.caller:
+            watches.append(MeterWatch(self._meter, submit))
         stream = EventStream(submit, self.cancel, watches)
         self._streams[submit.request] = stream
         self._in_flight[stream.background] += branches
-        self._spend(place.caller, prompt_tokens(submit))
         self._commands.put(submit)
         return stream
 
@@ -140,27 +141,23 @@ class EngineClient:
 
     def _deliver(self, reports: Sequence[Report]) -> None:
         """Called in the event loop."""
-        tokens: dict[EventStream, int] = {}
+        waiting: dict[EventStream, None] = {}  # those with tokens, in order
         for report in reports:
             if report.sequences and self._observer is not None:
                 self._observer.step_taken(report.seconds, report.sequences, report.tokens)
             for event in report.events:
                 stream = self._streams.get(event.request)
-                if stream is not None:
-                    tokens[stream] = tokens.get(stream, 0) + sampled_tokens(event)
-                    self._put(stream, event, report.moment)
-        for stream, count in tokens.items():
+                if stream is None:
+                    continue
+                ended = stream.put(event, report.moment)
+                if isinstance(event, TokenSampled):
+                    waiting[stream] = None
+                elif ended:
+                    self._in_flight[stream.background] -= ended
+                    if stream.open_branches == 0:
+                        del self._streams[event.request]
+        for stream in waiting:
             stream.tell()
-            self._spend(stream.caller, count)
-
-    def _put(self, stream: EventStream, event: Event, moment: float) -> None:
-        self._in_flight[stream.background] -= stream.put(event, moment)
-        if stream.open_branches == 0:
-            del self._streams[event.request]
-
-    def _spend(self, caller: str, tokens: int) -> None:
-        if self._meter is not None and caller and tokens:
-            self._meter.spent(caller, tokens)
 
     def _run(self) -> None:
         """The engine thread."""

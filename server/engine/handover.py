@@ -3,19 +3,19 @@
 An event of a stream costs the loop about a tenth of a millisecond on its way to a client, on the
 cores that compute too. So where there are many streams their tokens wait for those of the next
 steps; whatever else happens is handed over at once, with what waits of its request. See
-docs/decisions/0051, 0054 and 0062.
+docs/decisions/0051, 0054, 0062 and 0066.
 """
 
 import asyncio
 import threading
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from server.engine.messages import Event, TokenSampled
 
-# From one delivery of tokens to the first step that is told at once again: for each stream but one,
-# and at most. So parts come at least some 13 times a second where steps do.
-_PAUSE_S, _LONGEST_PAUSE_S = 0.0015, 0.040
+# From one delivery of tokens to the next where another step fits in between: for each stream but
+# one, and at most. So parts come at least some 12 times a second where steps do.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.0025, 0.080
 _LATE = 1.5  # steps: one that takes longer than the last ones is not waited for
 
 
@@ -37,7 +37,8 @@ class Report:
         if not later:
             return self, Report(self.moment, ())
         now = [event for event in self.events if event.request in requests]
-        return replace(self, events=now), Report(self.moment, later)
+        told = Report(self.moment, now, self.seconds, self.sequences, self.tokens)
+        return told, Report(self.moment, later)
 
 
 Deliver = Callable[[Sequence[Report]], None]
@@ -83,9 +84,9 @@ class Handover:
             self._loop.call_soon_threadsafe(self._wait, pause)
 
     def _pause(self, report: Report, tokens: int) -> float:
-        """How long so many tokens of different streams can wait for the next steps."""
+        """How long so many tokens of different streams can wait for steps like the last one."""
         pause = min(_PAUSE_S * (tokens - 1), _LONGEST_PAUSE_S)
-        left = self._last + pause - report.moment
+        left = self._last + pause - report.moment - report.seconds
         return left + _LATE * report.seconds if left > 0 else 0.0
 
     def _wait(self, pause: float) -> None:

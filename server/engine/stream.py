@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from server.engine.messages import Admitted, Event, Failed, Finished, Submit, TokenSampled
-from server.engine.observer import AnswerWatch
+from server.engine.observer import Watch
 
 Hear = Callable[[Sequence[TokenSampled]], None]
 
@@ -19,16 +19,16 @@ class EventStream:
         self,
         submit: Submit,
         cancel: Callable[[str], None],
-        watches: Sequence[AnswerWatch] = (),
+        watches: Sequence[Watch] = (),
     ) -> None:
         self._cancel = cancel
         self._request = submit.request
-        self.caller = submit.place.caller
         self.background = submit.place.priority > 0
         self._watches = watches
         self._queue: asyncio.Queue[Event | Exception] = asyncio.Queue()
         self._hear: Hear | None = None
-        self._unheard: list[TokenSampled] = []
+        self._untold: list[TokenSampled] = []
+        self._moments: list[float] = []  # when those were sampled
         self._admitted = False
         self._known = asyncio.Event()  # whether it is ever admitted
         self.open_branches = len(submit.branches)
@@ -43,14 +43,15 @@ class EventStream:
     def put(self, event: Event, moment: float) -> int:
         """Add an event, which happened at that moment; returns how many branches it ends.
 
-        Tokens that somebody hears wait for the next event that is none, or for tell().
+        Tokens wait for the next event that is none, or for tell().
         """
-        for watch in self._watches:
-            watch.see(event, moment)
-        if self._hear is not None and isinstance(event, TokenSampled):
-            self._unheard.append(event)
+        if isinstance(event, TokenSampled):
+            self._untold.append(event)
+            self._moments.append(moment)
             return 0
         self.tell()
+        for watch in self._watches:
+            watch.see(event, moment)
         if not isinstance(event, Admitted):
             self._queue.put_nowait(event)
         match event:
@@ -70,10 +71,18 @@ class EventStream:
         return ended
 
     def tell(self) -> None:
-        """Have those tokens heard that were put."""
-        if self._hear is None or not self._unheard:
+        """Tell of the tokens that were put, of all in one go."""
+        if not self._untold:
             return
-        tokens, self._unheard = self._unheard, []
+        tokens, self._untold = self._untold, []
+        moments, self._moments = self._moments, []
+        seen = [(token.branch, moment) for token, moment in zip(tokens, moments, strict=True)]
+        for watch in self._watches:
+            watch.see_tokens(seen)
+        if self._hear is None:
+            for token in tokens:
+                self._queue.put_nowait(token)
+            return
         try:
             self._hear(tokens)
         except Exception as error:

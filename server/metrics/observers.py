@@ -1,5 +1,6 @@
 """What an engine tells as it happens, its steps and its answers, counted in the event loop."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -77,9 +78,10 @@ class AnswerMetrics:
         self._generated.add()
         self._first.observe(seconds)
 
-    def next_token(self, seconds: float) -> None:
-        self._generated.add()
-        self._between.observe(seconds)
+    def next_tokens(self, seconds: Sequence[float]) -> None:
+        self._generated.add(len(seconds))
+        for each in seconds:
+            self._between.observe(each)
 
     def ended(self, reason: str) -> None:
         self._ends[reason].inc()

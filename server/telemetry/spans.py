@@ -3,7 +3,7 @@
 Names and numbers only: nothing of a prompt, an answer or a key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import trace
@@ -107,9 +107,8 @@ class AnswerEvents:
         self._tokens += 1
         self._event("decode", {"time_to_first_token.seconds": seconds})
 
-    def next_token(self, seconds: float) -> None:
-        del seconds
-        self._tokens += 1
+    def next_tokens(self, seconds: Sequence[float]) -> None:
+        self._tokens += len(seconds)
 
     def ended(self, reason: str) -> None:
         """tokens: of all choices until now."""

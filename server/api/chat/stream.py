@@ -13,7 +13,7 @@ from typing import Any
 from server.api.chat.answer import SERVICE_TIER, Head, WireReason, finish_reason
 from server.api.chat.usage import usage
 from server.api.logprobs import chat_logprobs
-from server.api.streams import TextFrames, frame
+from server.api.streams import DONE, TextFrames, frame
 from server.chat.tokens import TokenBytes
 from server.chat.turn import Turn
 from server.chat.types import ChoiceEnd, ReasoningDelta, TextDelta, ToolCallDelta, TurnEvent
@@ -24,23 +24,26 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 async def chunks(
     turn: Turn, events: AsyncIterator[TurnEvent], writer: "ChunkWriter", choices: int
 ) -> AsyncGenerator[bytes]:
-    """A chunk for every event, and what comes before and after them."""
-    for choice in range(choices):
-        yield writer.opening(choice, turn)
+    """Parts of the stream: a chunk for every event, and what comes before and after them."""
+    part = b"".join(writer.opening(choice, turn) for choice in range(choices))
     ends: list[ChoiceEnd] = []
     async for event in events:
         match event:
             case TextDelta():
-                yield writer.text(event)
+                part += writer.text(event)
             case ReasoningDelta(choice, text):
-                yield writer.reasoning(choice, text)
+                part += writer.reasoning(choice, text)
             case ToolCallDelta():
-                yield writer.call(event)
+                part += writer.call(event)
             case ChoiceEnd():
                 ends.append(event)
-                yield writer.end(event, turn)
+                part += writer.end(event, turn)
+        if len(ends) < choices:
+            yield part
+            part = b""
     if writer.include_usage:
-        yield writer.usage(turn, ends)
+        part += writer.usage(turn, ends)
+    yield part + DONE
 
 
 class ChunkWriter:

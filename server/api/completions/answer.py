@@ -10,7 +10,7 @@ from server.api.chat.usage import Usage, usage
 from server.api.completions.request import CompletionBody
 from server.api.logprobs import TextLogprobs, text_logprobs
 from server.api.outgoing import NEVER_NULL, ClosedModel
-from server.api.streams import TextFrames, frame
+from server.api.streams import DONE, TextFrames, frame
 from server.chance import fresh_hex
 from server.chat.completion_turn import Completion, CompletionEvent, EchoDelta
 from server.chat.served import ServedModel
@@ -127,23 +127,28 @@ class CompletionWriter:
         return [part for group in ranked for part in group[: self._body.returned]]
 
     async def frames(self, events: AsyncIterator[CompletionEvent]) -> AsyncGenerator[bytes]:
-        """A chunk for every piece of text, and one for the end of every choice."""
+        """Parts of the stream: a chunk for every piece of text, one for the end of every choice."""
+        part = b""
         ends: list[ChoiceEnd] = []
         async for event in events:
             match event:
                 case TextDelta(choice, text) | EchoDelta(choice, text):
                     if self._shows_tokens:
-                        part = _Part()
-                        part.add(event)
-                        yield frame(self._chunk(choice, part))
+                        said = _Part()
+                        said.add(event)
+                        part = frame(self._chunk(choice, said))
                     elif text:
-                        yield self._text_chunk(choice, text)
+                        part = self._text_chunk(choice, text)
                 case ChoiceEnd(choice, reason):
                     ends.append(event)
-                    yield frame(self._chunk(choice, _Part(reason=_reason(reason))))
+                    part = frame(self._chunk(choice, _Part(reason=_reason(reason))))
+            if part and len(ends) < self._written:
+                yield part
+                part = b""
         if self._body.wants_usage:
             used = usage(self._completion, ends).model_dump()
-            yield frame(self._head | {"choices": [], "usage": used})
+            part += frame(self._head | {"choices": [], "usage": used})
+        yield part + DONE
 
     @property
     def _shows_tokens(self) -> bool:

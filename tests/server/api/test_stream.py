@@ -4,13 +4,15 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import pytest
 from openai.types.chat import ChatCompletionChunk
+from starlette.types import Message, Receive, Scope, Send
 
 from server.api import answers, streams
 from server.chat.types import ChoiceEnd, TextDelta
 from server.errors import AnswerFailed
-from tests.server.api.doubles import Api, answer, assert_error
+from tests.server.api.doubles import PATH, Api, answer, assert_error, body
 
 
 async def stream(api: Api, **fields: Any) -> bytes:
@@ -40,6 +42,41 @@ async def test_done_is_the_last_frame(api: Api) -> None:
     data = await stream(api, stream_options={"include_usage": True})
     assert data.endswith(b"}\n\ndata: [DONE]\n\n")
     assert data.count(b"[DONE]") == 1
+
+
+async def parts(api: Api, path: str, body: dict[str, Any]) -> list[Message]:
+    """What a stream is sent in, behind its head."""
+    sent: list[Message] = []
+
+    async def listened(scope: Scope, receive: Receive, send: Send) -> None:
+        async def heard(message: Message) -> None:
+            sent.append(message)
+            await send(message)
+
+        await api.app(scope, receive, heard)
+
+    transport = httpx.ASGITransport(listened)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        response = await client.post(path, json=body)
+    assert response.status_code == 200
+    return sent[1:]
+
+
+async def test_what_is_said_together_is_sent_together(api: Api) -> None:
+    api.service.script = [TextDelta(0, "Hel"), TextDelta(0, "lo"), *answer("")[-1:]]
+    asked = body(stream=True, stream_options={"include_usage": True})
+    first, second, last = await parts(api, PATH, asked)
+    assert b'"role"' in first["body"]
+    assert b"Hel" in first["body"]
+    assert second["body"].count(b"data: ") == 1
+    assert last["body"].count(b"data: ") == 3  # the end, the usage and [DONE]
+    assert [it["more_body"] for it in (first, second, last)] == [True, True, False]
+
+
+async def test_a_stream_that_breaks_is_ended_as_well(api: Api) -> None:
+    api.service.script = [TextDelta(0, "Hel"), AnswerFailed("it broke")]
+    sent = await parts(api, PATH, body(stream=True))
+    assert [it["more_body"] for it in sent] == [True, True, False]
 
 
 async def test_no_text_can_look_like_the_end_of_a_line(api: Api) -> None:

@@ -134,14 +134,14 @@ async def test_a_step_is_told_of_once_where_its_events_part(slow: None) -> None:
     assert [it.sequences for it in listener.reports if it.sequences] == [2]
 
 
-async def test_steps_go_together_until_a_pause_has_passed(slow: None) -> None:
+async def test_as_many_steps_go_together_as_fit_into_a_pause(slow: None) -> None:
     listener = Listener()
     hand = await begun(listener)
     begin = hand._last
     for number in range(1, 7):
-        hand.post(Report(begin + number * 0.6 * LONG_S, tokens(2), 0.6 * LONG_S, 2, 2))
+        hand.post(Report(begin + number * 0.3 * LONG_S, tokens(2), 0.3 * LONG_S, 2, 2))
         await turns()
-    assert [len(reports) for reports in listener.times] == [2, 2, 2]
+    assert [len(reports) for reports in listener.times] == [3, 3]
 
 
 async def test_tokens_do_not_wait_for_a_step_that_is_late() -> None:
@@ -164,6 +164,14 @@ async def test_tokens_of_a_slow_model_do_not_wait() -> None:
     assert len(listener.times) == 3
 
 
+async def test_tokens_do_not_wait_where_the_next_step_would_end_too_late(slow: None) -> None:
+    listener = Listener()
+    hand = await begun(listener)
+    hand.post(Report(hand._last + 0.6 * LONG_S, tokens(2), 0.6 * LONG_S, 2, 2))
+    await turns()
+    assert len(listener.times) == 1
+
+
 async def test_many_streams_wait_longer_than_one_but_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,7 +182,7 @@ async def test_many_streams_wait_longer_than_one_but_not_for_long(
         hand = Handover(loop, Listener())
         hand._last = perf_counter()
         hand.post(Report(hand._last, tokens(streams)))
-    assert waits == pytest.approx([0.0015, 0.012, 0.040])
+    assert waits == pytest.approx([0.0025, 0.02, 0.080])
 
 
 async def test_a_report_without_events_waits_for_the_next() -> None:

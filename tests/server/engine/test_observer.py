@@ -1,7 +1,7 @@
 """What an observer is told of an engine's steps and of a model's answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +14,6 @@ from server.engine.messages import (
     Finished,
     Sampling,
     Submit,
-    TokenSampled,
 )
 from server.engine.observer import AnswerWatch
 from tests.doubles import CountingModel, SilentWatcher
@@ -44,8 +43,8 @@ class Told:
     def first_token(self, seconds: float) -> None:
         self.first.append(seconds)
 
-    def next_token(self, seconds: float) -> None:
-        self.following.append(seconds)
+    def next_tokens(self, seconds: Sequence[float]) -> None:
+        self.following += seconds
 
     def ended(self, reason: str) -> None:
         self.ends.append(reason)
@@ -162,6 +161,6 @@ async def test_whoever_is_not_observed_is_not_told_of() -> None:
 def test_tokens_that_are_handed_over_together_keep_their_own_times() -> None:
     told = Told()
     watch = AnswerWatch(told, Submit("a", None, ((1,),), (), 2, frozenset()))
-    for moment in (10.0, 10.25, 11.0):
-        watch.see(TokenSampled("a", 0, 5, "x"), moment)
+    watch.see_tokens([(0, 10.0), (1, 10.125), (0, 10.25), (0, 11.0)])
     assert told.following == [0.25, 0.75]
+    assert len(told.first) == 2
