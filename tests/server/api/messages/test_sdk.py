@@ -70,7 +70,7 @@ def test_a_stream_ends_in_what_a_whole_answer_is(client: Anthropic) -> None:
 async def test_the_async_client_streams(serving: tuple[str, App]) -> None:
     async with AsyncAnthropic(base_url=serving[0], api_key="key") as client:
         stream = await client.messages.create(
-            model="tiny", max_tokens=2, messages=HELLO, stream=True
+            model="tiny", max_tokens=2, messages=HELLO, stream=True, **CERTAIN
         )
         types = [event.type async for event in stream]
     assert types[:2] == ["message_start", "content_block_start"]
