@@ -110,8 +110,9 @@ async def framed(parts: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 class EventStream(EventSourceResponse):
     """Sends frames that are ready-made bytes, and a comment every PING_S seconds.
 
-    frames: ends the stream by ending. on_end: called once, however the stream ends. The library's
-    own way to send takes four tasks, each in a scope: see docs/decisions/0064.
+    frames: ends the stream by ending, or with DONE, which ends the body as well. on_end: called
+    once, however the stream ends. The library's own way to send takes four tasks, each in a scope:
+    see docs/decisions/0064.
     """
 
     def __init__(self, frames: AsyncGenerator[bytes], on_end: Callable[[], None]) -> None:
