@@ -6,11 +6,17 @@ N head size, F channel-mix width, V vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Numbers = NDArray[np.float32]
+Logits = Numbers
+"""On the host: [V], or of several tokens [.,V]."""
 
 
 class CheckpointError(ValueError):
@@ -49,6 +55,7 @@ class State:
     att_shift: Tensor
     wkv: Tensor
     ffn_shift: Tensor
+    _arrays: tuple[Numbers, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,24 +75,43 @@ class State:
 
     def copy_row(self, row: int) -> "State":
         """An independent copy (B = 1) on the host."""
-        copies = (t[:, row : row + 1].to("cpu", copy=True).contiguous() for t in self.tensors)
-        return State(*copies)
+        return State(*(hosted(t.narrow_copy(1, row, 1)) for t in self.tensors))
 
     def write_row(self, row: int, source: "State") -> None:
         """Overwrite one sequence with `source` (B = 1, any device)."""
-        for mine, other in zip(self.tensors, source.tensors, strict=True):
-            mine[:, row : row + 1].copy_(other)
+        self._overwrite(row, source, 0)
 
     def move_row(self, source: int, target: int) -> None:
         """Overwrite row `target` with row `source`."""
-        for tensor in self.tensors:
-            tensor[:, target].copy_(tensor[:, source])
+        self._overwrite(target, self, source)
 
     def swap_rows(self, one: int, other: int) -> None:
-        for tensor in self.tensors:
-            kept = tensor[:, one].clone()
-            tensor[:, one].copy_(tensor[:, other])
-            tensor[:, other].copy_(kept)
+        kept = State(*(tensor.narrow_copy(1, one, 1) for tensor in self.tensors))
+        self.move_row(other, one)
+        self.write_row(other, kept)
+
+    def _overwrite(self, row: int, source: "State", other: int) -> None:
+        """With the other row of `source`; on the host by numpy, whose views are no tensors that
+        would be made and freed (see HostModel)."""
+        mine, theirs = self._on_host(), source._on_host()
+        if mine and theirs:
+            for array, given in zip(mine, theirs, strict=True):
+                array[:, row] = given[:, other]
+        else:
+            for tensor, lent in zip(self.tensors, source.tensors, strict=True):
+                tensor[:, row].copy_(lent[:, other])
+
+    def _on_host(self) -> tuple[Numbers, ...]:
+        """The tensors as arrays, none where not all can be."""
+        if self._arrays is None:
+            plain = all(t.is_cpu and t.dtype is torch.float32 for t in self.tensors)
+            self._arrays = tuple(t.numpy() for t in self.tensors) if plain else ()
+        return self._arrays
+
+
+def hosted(tensor: Tensor) -> Tensor:
+    """On the host; the same tensor where it is there already."""
+    return tensor if tensor.is_cpu else tensor.cpu()
 
 
 class Model(Protocol):
@@ -122,3 +148,36 @@ class Model(Protocol):
         [T,V].
         """
         ...
+
+
+class Step(Protocol):
+    """Model.forward on the host: tokens as numbers, and the logits as an array."""
+
+    def __call__(
+        self, tokens: Sequence[int], lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Logits: ...
+
+
+@runtime_checkable
+class HostModel(Protocol):
+    """A model whose own way it is to step on the host. It makes no tensors: for each that torch
+    makes or frees it gives the interpreter away, and another thread takes it; see
+    docs/decisions/0067."""
+
+    @property
+    def step(self) -> Step: ...
+
+
+def step_of(model: Model) -> Step:
+    """Its own, or one around its forward."""
+    if isinstance(model, HostModel):
+        return model.step
+
+    def step(
+        tokens: Sequence[int], lengths: Sequence[int], state: State, *, every: bool = False
+    ) -> Logits:
+        logits = model.forward(torch.tensor(tokens), lengths, state, every=every)
+        numbers: Logits = hosted(logits).numpy()
+        return numbers
+
+    return step

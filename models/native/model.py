@@ -11,13 +11,17 @@ models/base.py.
 import ctypes
 import weakref
 from collections.abc import Iterable, Sequence
+from functools import cache
+from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models import wkv4
 from models.backends import BackendError
-from models.base import CheckpointError, ModelSpec, State
+from models.base import CheckpointError, Logits, ModelSpec, State, hosted
 from models.native.choice import FORMATS
 from models.native.isa import chosen_isa
 from models.native.library import Floats, Integers, library
@@ -68,6 +72,8 @@ class NativeModel:
         self._spec, self._dtype, self._begin = spec, dtype, begin
         self.isa = chosen_isa()
         self._library = _loaded()
+        width = (spec.width,)
+        self._rows = width, _wkv_shape(spec), width  # of each tensor of a state
         self._handle = self._new(threads)
         weakref.finalize(self, self._library.rwkv_free, self._handle)
         if base is not None:
@@ -160,39 +166,51 @@ class NativeModel:
     def forward(
         self, tokens: Tensor, lengths: Sequence[int], state: State, *, every: bool = False
     ) -> Tensor:
-        """See models.base.Model. every: logits after each token, [T,V]."""
-        flat = tokens.to("cpu", torch.int64).contiguous()
+        """See models.base.Model."""
+        numbers = hosted(tokens).numpy()
+        return torch.from_numpy(self.step(numbers, lengths, state, every=every))
+
+    def step(
+        self,
+        tokens: Sequence[int] | NDArray[np.int64],
+        lengths: Sequence[int],
+        state: State,
+        *,
+        every: bool = False,
+    ) -> Logits:
+        """See models.base.HostModel. every: logits after each token, [T,V]."""
+        flat = np.ascontiguousarray(tokens, dtype=np.int64)
         self._check_step(flat, lengths, state)
-        logits = torch.empty(len(flat) if every else len(lengths), self._spec.vocab_size)
+        rows = len(flat) if every else len(lengths)
+        logits = np.empty((rows, self._spec.vocab_size), dtype=np.float32)
         strides = [stride for t in state.tensors for stride in t.stride()[:2]]
         self._library.rwkv_forward(
             self._handle,
-            ctypes.cast(flat.data_ptr(), Integers),
+            ctypes.cast(flat.ctypes.data, Integers),
             _integers(lengths),
             len(lengths),
-            *(_floats(tensor) for tensor in state.tensors),
+            *(ctypes.cast(tensor.data_ptr(), Floats) for tensor in state.tensors),
             _integers(strides),
-            _floats(logits),
+            ctypes.cast(logits.ctypes.data, Floats),
             every,
         )
         return logits
 
-    def _check_step(self, tokens: Tensor, lengths: Sequence[int], state: State) -> None:
+    def _check_step(self, tokens: NDArray[np.int64], lengths: Sequence[int], state: State) -> None:
         """The library trusts what it is given, so nothing wrong may reach it."""
         if not lengths or min(lengths) < 1:
             raise ValueError(f"every sequence of a step needs at least one token, got {lengths}")
         if sum(lengths) != len(tokens):
             raise ValueError(f"the lengths add up to {sum(lengths)}, but tokens are {len(tokens)}")
-        low, high = tokens.aminmax()
+        low, high = tokens.min(), tokens.max()
         if low < 0 or high >= self._spec.vocab_size:
             raise IndexError(
-                f"tokens from {int(low)} to {int(high)} are outside the vocabulary of "
-                f"{self._spec.vocab_size}"
+                f"tokens from {low} to {high} are outside the vocabulary of {self._spec.vocab_size}"
             )
-        for given, own in zip(state.tensors, self.new_state(0).tensors, strict=True):
-            expected = (own.shape[0], len(lengths), *own.shape[2:])
-            kind = (given.dtype, given.device.type) == (torch.float32, "cpu")
-            if tuple(given.shape) != expected or not kind or not given[0, 0].is_contiguous():
+        for given, row in zip(state.tensors, self._rows, strict=True):
+            expected = (self._spec.layers, len(lengths), *row)
+            kind = given.dtype is torch.float32 and given.is_cpu
+            if given.shape != expected or not kind or given.stride()[2:] != _whole(row):
                 raise ValueError(
                     f"a state of {list(given.shape)} {given.dtype} on {given.device} does not "
                     f"fit, expected {list(expected)} float32 on the CPU with whole rows"
@@ -225,8 +243,10 @@ def _integers(values: Sequence[int]) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(values))(*values)
 
 
-def _floats(tensor: Tensor) -> "ctypes._Pointer[ctypes.c_float]":
-    return ctypes.cast(tensor.data_ptr(), Floats)
+@cache
+def _whole(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of such a row in one piece."""
+    return tuple(prod(shape[at + 1 :]) for at in range(len(shape)))
 
 
 def _check(said: bytes | None) -> None:

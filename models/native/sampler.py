@@ -56,13 +56,13 @@ class NativeChooser:
 
     def ask(
         self,
-        logits: Tensor,
+        logits: NDArray[np.float32],
         mask: NDArray[np.int32] | None,
         banned: Sequence[int],
         random: float,
     ) -> NativeChoice:
         """See server.engine.chooser.Chooser."""
-        values = logits.contiguous()
+        values = np.ascontiguousarray(logits, dtype=np.float32)
         vocab = len(values)
         if max([self._largest, *banned]) >= vocab:  # the library trusts what it is given
             raise IndexError(f"an id is outside the vocabulary of {vocab}")
@@ -72,7 +72,7 @@ class NativeChooser:
         ids = (ctypes.c_int64 * len(banned))(*banned) if banned else None
         row = Choice(
             self._handle,
-            values.data_ptr(),
+            values.ctypes.data,
             vocab,
             None if bits is None else bits.ctypes.data,
             None if ids is None else ctypes.addressof(ids),

@@ -24,10 +24,9 @@ from server.session import Key, Owner, SessionManager, extend
 
 log = logging.getLogger(__name__)
 
-# A state is written where reading its piece again would take longer: one of so many tokens, or
-# where the state has no more bytes than that for each of them. See docs/decisions/0042.
 LONG = 64
-LIGHT = 2**16
+"""Tokens of a piece whose end is worth writing; a shorter one is read again where only the archive
+is left. See docs/decisions/0042."""
 
 Retell = Callable[[Told], Awaitable[Snapshot | None]]
 
@@ -159,7 +158,7 @@ class Turn:
                     *(owner, end.key, snapshot, parent),
                     turns=end.turns,
                     path=end.path,
-                    durable=end.tokens >= LONG or snapshot.nbytes <= LIGHT * end.tokens,
+                    durable=end.tokens >= LONG,
                 )
             case Finished():
                 await self._finish(event)

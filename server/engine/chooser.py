@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.base import Logits
 from models.native.library import available
 from models.native.sampler import NativeChoice, NativeChooser
 from models.native.sampler import choose as choose_natively
@@ -43,9 +44,9 @@ class Chooser(Protocol):
     """The options of one sequence, and how often it has chosen each id."""
 
     def ask(
-        self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
+        self, logits: Logits, mask: Mask | None, banned: Sequence[int], random: float
     ) -> Choice:
-        """A choice from float32 logits [V] on the host, which are left as they are.
+        """A choice from logits [V], which are left as they are.
 
         mask: packed bits, int32 [ceil(V/32)], of the only ids to choose from; bit i % 32 of word
         i // 32 is id i. banned: ids not to choose this time. random: in [0, 1). Neither logits nor
@@ -99,10 +100,10 @@ class TorchChooser:
         self._biases = torch.tensor(biases, dtype=torch.float64)
 
     def ask(
-        self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float
+        self, logits: Logits, mask: Mask | None, banned: Sequence[int], random: float
     ) -> Choice:
         """See Chooser; the choice is made at once."""
-        return Made(self._choose(logits, mask, banned, random))
+        return Made(self._choose(torch.from_numpy(logits), mask, banned, random))
 
     def _choose(
         self, logits: Tensor, mask: Mask | None, banned: Sequence[int], random: float

@@ -8,9 +8,7 @@ and kept as far as sampling chooses them too: so the answer is the one there wou
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from models.base import State
+from models.base import Logits, State
 
 _GRAM = 3  # ids that must have stood in a row before
 LONGEST_PAST = 4096  # ids that are searched
@@ -59,8 +57,8 @@ class Ahead:
     """
 
     state: State
-    before: Tensor | None
+    before: Logits | None
     fed: int
     tail: tuple[int, ...]
     ids: tuple[int, ...]
-    logits: Tensor
+    logits: Logits

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from models.base import Model
+from models.base import Logits, Model, hosted, step_of
 from server.engine.answering import Answering
 from server.engine.chooser import team
 from server.engine.messages import Event, PromptScored, Submit
@@ -43,7 +44,7 @@ class Engine:
         max_wait_s: float = 0,
         threads: int | None = None,
     ) -> None:
-        self._model = model
+        self._model, self._step = model, step_of(model)
         self._slots = Slots(model, max_slots)
         self._prefill_chunk = prefill_chunk
         self._forbidden = forbidden_tensor(list(forbidden_ids))
@@ -111,11 +112,14 @@ class Engine:
         lengths = [feed.count for feed in feeds]
         state = self._slots.lead([feed.sequence for feed in feeds])
         every = any(feed.sequence.scored for feed in feeds)
-        logits = self._model.forward(torch.tensor(tokens), lengths, state, every=every)
         if every:
+            logits = self._model.forward(torch.tensor(tokens), lengths, state, every=True)
             self._score_prompts(feeds, logits)
-            logits = logits[torch.tensor(lengths, device=logits.device).cumsum(0) - 1]
-        for feed, row in zip(feeds, logits.cpu(), strict=True):
+            last = torch.tensor(lengths, device=logits.device).cumsum(0) - 1
+            rows: Logits = hosted(logits[last]).numpy()
+        else:
+            rows = self._step(tokens, lengths, state)
+        for feed, row in zip(feeds, rows, strict=True):
             feed.sequence.feed(feed.count, row)
 
     def _drafts(self, feeds: list[Feed]) -> list[tuple[int, ...]]:
@@ -133,9 +137,9 @@ class Engine:
             self._slots.copy(s) if d else None for s, d in zip(sequences, drafts, strict=True)
         ]
         lengths = [len(ids) for ids in fed]
-        tokens = torch.tensor([token for ids in fed for token in ids])
-        logits = self._model.forward(tokens, lengths, state, every=True)
-        rows = logits.cpu().split_with_sizes(lengths)
+        tokens = [token for ids in fed for token in ids]
+        logits = self._step(tokens, lengths, state, every=True)
+        rows = np.split(logits, np.cumsum(lengths)[:-1])
         for sequence, draft, copy, own in zip(sequences, drafts, copies, rows, strict=True):
             if copy is None:
                 sequence.feed(1, own[0])

@@ -8,9 +8,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from models.base import Logits
 from server.engine.chooser import Choice, Mask, choose, chooser
 from server.engine.messages import Sampling
 from server.engine.restrictions import Restrictions
@@ -31,8 +33,8 @@ class Sampler:
         self._restrictions = Restrictions(sampling, stop_ids)
         self._asked: _Asked | None = None
 
-    def ask(self, logits: Tensor, mask: Mask | None = None) -> Choice:
-        """The next choice, from float32 logits [V] on the host; see Chooser.ask.
+    def ask(self, logits: Logits, mask: Mask | None = None) -> Choice:
+        """The next choice, from logits [V]; see Chooser.ask.
 
         mask: what it alone leaves may stop the answer before `min_tokens`.
         """
@@ -54,7 +56,7 @@ class Sampler:
             token = choice.token
         if token is not None:
             restrictions.push(token)
-        elif not bool(asked.logits.max().isfinite()):  # the largest is NaN where any is
+        elif not bool(np.isfinite(asked.logits.max())):  # the largest is NaN where any is
             raise ValueError("the logits are not finite")
         self._asked = None
         return token
@@ -62,7 +64,7 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    logits: Tensor
+    logits: Logits
     mask: Mask | None
     random: float
 

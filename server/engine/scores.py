@@ -65,7 +65,8 @@ def score_sampled(
     sampled: Seq[tuple[Sequence, int]], forbidden: Tensor, team: Team | None
 ) -> list[TokenLogprob | None]:
     """Of tokens chosen from the sequences' logits, beside as many others as each asks for."""
-    logits = [sequence.logits for sequence, _ in sampled if sequence.logits is not None]
+    rows = [sequence.logits for sequence, _ in sampled if sequence.logits is not None]
+    logits = [torch.from_numpy(row) for row in rows]
     wanted = [sequence.submit.logprobs or 0 for sequence, _ in sampled]
     tokens = [token for _, token in sampled]
     found = score(logits, tokens, max(wanted, default=0), forbidden, team)
@@ -106,7 +107,7 @@ def _score_prompt(
     tokens = sequence.pending[: len(logits)]
     alternatives = sequence.submit.prompt_logprobs or 0
     before = sequence.logits
-    first = () if before is None or not before.numel() else (before,)
+    first = () if before is None or not before.size else (torch.from_numpy(before),)
     scored = [
         *score(first, tokens[:1], alternatives, forbidden),
         *score(logits[:-1].unbind(), tokens[1:], alternatives, forbidden, team),

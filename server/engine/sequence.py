@@ -3,9 +3,9 @@
 from collections import deque
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
 
-from models.base import State
+from models.base import Logits, State
 from server.engine.draft import LONGEST_PAST, Ahead, Drafter
 from server.engine.messages import Finished, FinishReason, Submit, TokenLogprob
 from server.engine.sampler import Sampler
@@ -56,7 +56,7 @@ class Sequence:
         self.pending: tuple[int, ...] = ()
         self.piece: int | None = None
         self.fed = submit.start.fed if submit.start else FedIds()
-        self.logits: Tensor | None = submit.start.logits if submit.start else None
+        self.logits: Logits | None = submit.start.logits.numpy() if submit.start else None
         self.generated: list[int] = []
         self.sampled = 0
         self.clean: CleanPoint | None = None
@@ -108,7 +108,7 @@ class Sequence:
         if not self.pending:
             self.piece = None
 
-    def feed(self, count: int, logits: Tensor) -> None:
+    def feed(self, count: int, logits: Logits) -> None:
         """Account for a step that fed `count` pending tokens and gave `logits` [V]."""
         self._unrecorded += self.pending[:count]
         self.pending = self.pending[count:]
@@ -130,7 +130,7 @@ class Sequence:
         if self._drafter is not None:
             self._drafter.push(token)
 
-    def go_ahead(self, state: State, ids: tuple[int, ...], logits: Tensor) -> None:
+    def go_ahead(self, state: State, ids: tuple[int, ...], logits: Logits) -> None:
         """Account for a step that fed the pending id and `ids`; logits after each of them."""
         before, fed = self.logits, len(self._unrecorded)
         self.ahead = Ahead(state, before, fed, self.pending, ids, logits[1:])
@@ -167,7 +167,7 @@ class Sequence:
         assert ahead is not None
         assert ahead.before is not None
         fed = self.fed.then(self._unrecorded[: ahead.fed])
-        return Snapshot(ahead.state, ahead.before.clone(), fed)
+        return Snapshot(ahead.state, torch.from_numpy(ahead.before.copy()), fed)
 
     def record(self) -> FedIds:
         """The ids fed so far, as they go into a snapshot."""
@@ -177,6 +177,6 @@ class Sequence:
 
     def restart_from(self, snapshot: Snapshot, tail: tuple[int, ...]) -> None:
         """Go back to `snapshot` and feed `tail` instead of what was fed since."""
-        self.fed, self.logits, self.pending = snapshot.fed, snapshot.logits, tail
+        self.fed, self.logits, self.pending = snapshot.fed, snapshot.logits.numpy(), tail
         self._unrecorded = []
         self.ahead = None

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence as Seq
 
+import torch
+
 from models.base import Model, State
 from server.engine.sequence import Sequence
 from server.engine.snapshot import Snapshot
@@ -13,6 +15,7 @@ class Slots:
     def __init__(self, model: Model, capacity: int) -> None:
         self._state = model.new_state(capacity)
         self._empty = model.new_state(1)
+        self._leading: dict[int, State] = {}  # what lead() returned, by how many rows
         self.sequences: list[Sequence] = []
 
     @property
@@ -52,14 +55,17 @@ class Slots:
             if other != row:
                 self._state.swap_rows(row, other)
                 self.sequences[other], self.sequences[row] = self.sequences[row], sequence
-        return self._state.rows(len(chosen))
+        if len(chosen) not in self._leading:
+            self._leading[len(chosen)] = self._state.rows(len(chosen))
+        return self._leading[len(chosen)]
 
     def snapshot(self, sequence: Sequence) -> Snapshot:
         """Copy a sequence's state out; valid once it has logits."""
         assert sequence.logits is not None
         assert sequence.ahead is None
         state = self._state.copy_row(self.sequences.index(sequence))
-        return Snapshot(state, sequence.logits.clone(), sequence.record())
+        logits = torch.from_numpy(sequence.logits.copy())
+        return Snapshot(state, logits, sequence.record())
 
     def copy(self, sequence: Sequence) -> State:
         """Of a sequence's state alone."""

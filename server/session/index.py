@@ -6,7 +6,9 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from server.session.entry import Entry
 from server.session.home import HomeError
@@ -31,12 +33,11 @@ CREATE INDEX cheapest ON entries (inner_ DESC, used) WHERE NOT pinned;
 _PINS = "CREATE INDEX IF NOT EXISTS pins ON entries (nbytes) WHERE pinned"
 _PUT = f"""
 INSERT OR REPLACE INTO entries ({_COLUMNS}, inner_)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,
+VALUES """
+_VALUES = """(?, ?, ?, ?, ?, ?, ?, ?, ?,
     max(?, ifnull((SELECT pinned FROM entries WHERE key = ?), 0)), ?,
-    EXISTS (SELECT 1 FROM entries WHERE parent = ?))
-"""
+    EXISTS (SELECT 1 FROM entries WHERE parent = ?))"""
 _TOTALS = "SELECT count(*), ifnull(sum(nbytes), 0) FROM entries"
-_SIZES = "SELECT count(*), ifnull(sum(nbytes), 0) FROM entries WHERE key = ?"
 _WAL_BYTES = 2**20  # of the journal, which comes beside the budget
 _PRAGMAS: dict[str, str | int] = {
     "journal_mode": "WAL",
@@ -44,6 +45,9 @@ _PRAGMAS: dict[str, str | int] = {
     "wal_autocheckpoint": _WAL_BYTES // 4096,  # pages
     "journal_size_limit": _WAL_BYTES,
 }
+_MOST = 64  # entries in a statement
+
+T = TypeVar("T")
 
 
 class Index:
@@ -65,22 +69,27 @@ class Index:
             connection.execute(_PINS)
 
     def put(self, entries: Sequence[Entry]) -> None:
-        with self._changing(entry.key for entry in entries) as connection:
-            for entry in entries:
-                connection.execute(_PUT, (*_row(entry), entry.key, entry.path, entry.key))
-                connection.execute(
-                    "UPDATE entries SET inner_ = 1 WHERE key = ? AND NOT inner_", (entry.parent,)
-                )
+        """Of different keys. In few statements: every one gives the interpreter away some times."""
+        now = len(entries), sum(entry.nbytes for entry in entries)
+        with self._changing([entry.key for entry in entries], now) as connection:
+            for some in _batches(entries):
+                rows = ((*_row(entry), entry.key, entry.path, entry.key) for entry in some)
+                connection.execute(_PUT + ", ".join([_VALUES] * len(some)), [*chain(*rows)])
+                inner = f"UPDATE entries SET inner_ = 1 WHERE NOT inner_ AND key {_in(some)}"
+                connection.execute(inner, [entry.parent for entry in some])
 
     def delete(self, keys: Collection[Key]) -> None:
+        keys = list(keys)
         with self._changing(keys) as connection:
-            connection.executemany("DELETE FROM entries WHERE key = ?", ((k,) for k in keys))
+            for some in _batches(keys):
+                connection.execute(f"DELETE FROM entries WHERE key {_in(some)}", some)
 
     def touch(self, keys: Iterable[Key]) -> None:
         now = time.time()
         with self._changing() as connection:
-            rows = ((now, key) for key in keys)
-            connection.executemany("UPDATE entries SET used = ? WHERE key = ?", rows)
+            for some in _batches(list(keys)):
+                query = f"UPDATE entries SET used = ? WHERE key {_in(some)}"
+                connection.execute(query, [now, *some])
 
     def pin(self, key: Key, pinned: bool) -> None:
         with self._changing() as connection:
@@ -144,23 +153,36 @@ class Index:
             raise HomeError(f"its index cannot be read: {error}") from error
 
     @contextmanager
-    def _changing(self, sized: Iterable[Key] = ()) -> Iterator[sqlite3.Connection]:
-        """A transaction; sized: the keys whose entries come, go or change their sizes in it."""
-        keys = set(sized)
+    def _changing(
+        self, keys: Sequence[Key] = (), now: tuple[int, int] = (0, 0)
+    ) -> Iterator[sqlite3.Connection]:
+        """A transaction; keys: whose entries come, go or change their sizes in it, and how many
+        there are behind it, of how many bytes."""
         try:
             with self._lock:
                 with self._connection:
                     count, nbytes = self._totals(keys)
                     yield self._connection
-                    now = self._totals(keys)
                 self.count += now[0] - count
                 self.nbytes += now[1] - nbytes
         except sqlite3.Error as error:
             raise HomeError(f"its index cannot be written: {error}") from error
 
-    def _totals(self, keys: Iterable[Key]) -> tuple[int, int]:
-        found = [self._connection.execute(_SIZES, (key,)).fetchone() for key in keys]
+    def _totals(self, keys: Sequence[Key]) -> tuple[int, int]:
+        found = [
+            self._connection.execute(f"{_TOTALS} WHERE key {_in(some)}", some).fetchone()
+            for some in _batches(keys)
+        ]
         return sum(count for count, _ in found), sum(nbytes for _, nbytes in found)
+
+
+def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """No statement has more than some 800 values; SQLite of before 2020 took 999."""
+    return (values[at : at + _MOST] for at in range(0, len(values), _MOST))
+
+
+def _in(values: Sequence[object]) -> str:
+    return f"IN ({', '.join('?' * len(values))})"
 
 
 def _row(entry: Entry) -> tuple[object, ...]:

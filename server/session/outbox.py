@@ -44,11 +44,16 @@ class Stop: ...
 
 Command = Put | Touch | Change | Mark | Stop
 
+_GATHERED_S = 0.05
+
 
 class Outbox:
-    """Adding never blocks. Over the budget, snapshots that a waiting one continues go first, the
-    oldest first, then the oldest of all: they are left to memory. The newest one always waits,
-    however large it is."""
+    """Adding never blocks. What nobody waits for waits a moment for more, as many snapshots are
+    written for little more than one; with a quarter of the budget it goes at once.
+
+    Over the budget, snapshots that a waiting one continues go first, the oldest first, then the
+    oldest of all: they are left to memory. The newest one always waits, however large it is.
+    """
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget = budget_bytes
@@ -65,15 +70,24 @@ class Outbox:
                 self._nbytes += command.snapshot.nbytes
                 if self._nbytes > self._budget:
                     self._drop()
-            self._ready.notify()
+            if len(self._waiting) == 1 or self._presses(command):  # others would wake for nothing
+                self._ready.notify()
 
     def take(self, most: int, timeout_s: float) -> list[Command]:
-        """What waits, in order; nothing if nothing comes within the time."""
+        """What waits, in order; nothing if nothing comes within the time. Without any, what is
+        there."""
         with self._ready:
-            self._ready.wait_for(lambda: self._waiting, timeout_s)
+            if self._ready.wait_for(lambda: self._waiting, timeout_s) and timeout_s:
+                self._ready.wait_for(self._pressing, _GATHERED_S)
             taken = [self._waiting.popitem(last=False)[1] for _ in range(self._count(most))]
             self._nbytes -= sum(c.snapshot.nbytes for c in taken if isinstance(c, Put))
         return taken
+
+    def _pressing(self) -> bool:
+        return any(map(self._presses, self._waiting.values()))
+
+    def _presses(self, command: Command) -> bool:
+        return not isinstance(command, Put | Touch) or self._nbytes > self._budget // 4
 
     def _count(self, most: int) -> int:
         return min(most, len(self._waiting))

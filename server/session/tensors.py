@@ -1,5 +1,6 @@
 """Tensors as the parts of a safetensors file, without a copy of any."""
 
+import ctypes
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +24,17 @@ _ALIGNED = 8
 
 def bodies(tensors: Mapping[str, Tensor]) -> list[memoryview]:
     """The bytes of each, which is copied only where it is not contiguous."""
-    flat = (tensor.contiguous().flatten() for tensor in tensors.values())
-    return [tensor.view(torch.uint8).numpy().data for tensor in flat]
+    return [_body(tensor) for tensor in tensors.values()]
+
+
+def _body(tensor: Tensor) -> memoryview:
+    """Where it lies, and without a view that torch would make and free; see docs/decisions/0067."""
+    if not tensor.nbytes:
+        return memoryview(b"")
+    whole = tensor if tensor.is_contiguous() else tensor.contiguous()
+    lent = (ctypes.c_ubyte * whole.nbytes).from_address(whole.data_ptr())
+    lent.lender = whole  # type: ignore[attr-defined]  # and lives as long as what is lent
+    return memoryview(lent).cast("B")
 
 
 def head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:

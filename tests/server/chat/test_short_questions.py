@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from server.chat import turn
 from server.session import Archive, Packing, SessionManager, SnapshotStore
 from tests.server.chat.talking import length, serving, user
@@ -12,13 +10,7 @@ from tests.server.session.states import disk
 SHORT, LONG = "Hello", "Hello " * turn.LONG
 
 
-@pytest.mark.parametrize("heavy", [True, False])
-async def test_after_a_restart_only_a_short_question_is_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, heavy: bool
-) -> None:
-    """And only where a state is large."""
-    if heavy:
-        monkeypatch.setattr(turn, "LIGHT", 1)
+async def test_after_a_restart_only_a_short_question_is_read_again(tmp_path: Path) -> None:
     archive = Archive(lambda: [disk(tmp_path)], Packing())
     archive.open()
     try:
@@ -30,7 +22,7 @@ async def test_after_a_restart_only_a_short_question_is_read_again(
                 # Another process has the archive alone.
                 server.service._sessions = SessionManager(SnapshotStore(10**8), archive)
                 again = await server.ask(user(text))
-                assert again.fed == (answer.fed if text == SHORT and heavy else 0)
+                assert again.fed == (answer.fed if text == SHORT else 0)
                 server.service._sessions = SessionManager(SnapshotStore(10**8), archive)
                 following = await server.ask(user(text), answer.message, user("Bye"))
                 assert following.fed == length("\n\nUser: Bye\n\nAssistant:")

@@ -85,7 +85,12 @@ def test_choices_made_at_once_are_those_made_one_by_one(threads: int) -> None:
         one_by_one = [chooser(sampling, forbidden) for sampling in samplings]
         for _ in range(10):
             given = [
-                (drawn_logits(rng, vocab), drawn_mask(rng, vocab), rng.sample(range(vocab), 2), 0.7)
+                (
+                    drawn_logits(rng, vocab).numpy(),
+                    drawn_mask(rng, vocab),
+                    rng.sample(range(vocab), 2),
+                    0.7,
+                )
                 for _ in samplings
             ]
             choices = [one.ask(*from_) for one, from_ in zip(at_once, given, strict=True)]
@@ -97,7 +102,7 @@ def test_choices_made_at_once_are_those_made_one_by_one(threads: int) -> None:
 @native
 def test_several_teams_choose_at_the_same_time() -> None:
     """As the engines of several models do."""
-    logits = torch.randn(8, 5000, generator=torch.Generator().manual_seed(2))
+    logits = torch.randn(8, 5000, generator=torch.Generator().manual_seed(2)).numpy()
 
     def choose_often(number: int) -> list[list[int | None]]:
         own, found = team(3), []

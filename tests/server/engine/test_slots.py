@@ -1,5 +1,6 @@
 """Rows stay with their sequences, whatever is added, removed and brought to the front."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -85,7 +86,7 @@ def test_a_snapshot_that_was_taken_is_not_changed_by_later_steps() -> None:
         tensor.add_(1)
     assert running.logits is not None
     running.logits += 1
-    running.feed(1, torch.zeros(97))
+    running.feed(1, np.zeros(97, dtype=np.float32))
     slots.snapshot(running)
     assert all(bool((tensor == 5).all()) for tensor in taken.state.tensors)
     assert bool((taken.logits == 5).all())

@@ -9,7 +9,7 @@ import torch
 
 from models.base import State
 from server.engine.snapshot import FedIds, Snapshot
-from server.session import Archive, DiskHome, Packing, SessionManager, SnapshotStore
+from server.session import Archive, DiskHome, Entry, Packing, SessionManager, SnapshotStore
 
 ANN, BOB = ("model", "ann"), ("model", "bob")
 
@@ -18,6 +18,10 @@ def snapshot(*fed: int) -> Snapshot:
     made = torch.Generator().manual_seed(sum(fed))
     parts = (torch.randn(1, 1, 8, generator=made) for _ in range(3))
     return Snapshot(State(*parts), torch.randn(4, generator=made), FedIds(fed))
+
+
+def entry(name: str, parent: str | None = None) -> Entry:
+    return Entry(name.encode() * 32, parent.encode() * 32 if parent else None, "model", "ann", 1)
 
 
 def same(one: Snapshot, other: Snapshot) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from server.chat import turn
 from tests.server.api.sessions.callers import Caller, callers
 from tests.server.tiny import checkpoint
 
@@ -23,3 +24,9 @@ def both(path: Path) -> Iterator[tuple[Caller, Caller]]:
 @pytest.fixture
 def ann(both: tuple[Caller, Caller]) -> Caller:
     return both[0]
+
+
+@pytest.fixture
+def all_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive has states behind short questions too."""
+    monkeypatch.setattr(turn, "LONG", 0)

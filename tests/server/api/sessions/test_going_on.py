@@ -39,6 +39,7 @@ def test_a_rewind_forgets_what_came_after(ann: Caller) -> None:
     assert ann.say("More?", conversation=made)["cached"] == rewound["tokens"]
 
 
+@pytest.mark.usefixtures("all_written")
 def test_a_deleted_session_leaves_nothing(path: Path, tmp_path: Path) -> None:
     kept = {"sessions__archive": True, "sessions__data_dir": str(tmp_path)}
     with callers(path, **kept) as (ann, bob):

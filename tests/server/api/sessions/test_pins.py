@@ -5,6 +5,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.server.api.sessions.callers import Caller, callers
 
 BUDGET = 60 * 4096  # bytes: of some ten states
@@ -54,6 +56,7 @@ def test_a_pin_is_taken_back_where_the_conversation_went_on_meanwhile(ann: Calle
     assert not ann.post(f"/v1/sessions/{id}/unpin", json={})["pinned"]
 
 
+@pytest.mark.usefixtures("all_written")
 def test_all_callers_together_leave_half_of_the_disk(path: Path, tmp_path: Path) -> None:
     kept = {"sessions__archive": True, "sessions__data_dir": str(tmp_path)}
     with callers(path, sessions__disk_bytes=BUDGET, **kept) as (ann, bob):

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from server.chat import turn
 from tests.server.api.sessions.callers import Caller, callers, spoken
 from tests.server.redis import free_port, redis_at
 
@@ -40,6 +39,7 @@ def plain(session: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in session.items() if name not in {"tier", "bytes"}}
 
 
+@pytest.mark.usefixtures("all_written")
 def test_both_list_and_show_what_either_keeps(here_and_there: tuple[Caller, Caller]) -> None:
     here, there = here_and_there
     said = here.talk("Hello", "One?")
@@ -123,9 +123,8 @@ def test_nothing_is_said_to_be_deleted_while_the_store_is_away(path: Path, tmp_p
 
 
 def test_what_only_memory_has_goes_with_what_it_continues(
-    here_and_there: tuple[Caller, Caller], monkeypatch: pytest.MonkeyPatch
+    here_and_there: tuple[Caller, Caller],
 ) -> None:
-    monkeypatch.setattr(turn, "LIGHT", 0)  # as if states were large
     here, there = here_and_there
     said = here.talk("Hello", "One?")
     there.say(*said, "Two?")
