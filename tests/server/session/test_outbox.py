@@ -1,5 +1,6 @@
 """What waits to be written: in order, within a budget, and not one by one."""
 
+import time
 from threading import Timer
 
 import pytest
@@ -62,19 +63,24 @@ def test_no_history_exceeds_the_budget_or_loses_a_newest_one_for_an_inner(
     )
 
 
-def test_what_nobody_waits_for_is_taken_together() -> None:
-    outbox = Outbox(10**6)
-    outbox.add(put("a"))
-    Timer(0.01, lambda: outbox.add(put("b"))).start()
-    assert names(outbox.take(64, 1)) == "ab"
-
-
-@pytest.mark.parametrize(("budget", "more"), [(10**6, [Mark(lambda: None)]), (4 * ONE, [put("b")])])
-def test_what_somebody_waits_for_is_taken_at_once_and_so_is_much(
+@pytest.mark.parametrize(
+    ("budget", "more"),
+    [(10**6, [put("b"), Mark(lambda: None)]), (8 * ONE, [put("b"), put("c")])],
+    ids=["somebody waits", "much"],
+)
+def test_what_nobody_waits_for_goes_with_what_somebody_does_or_when_it_is_much(
     monkeypatch: pytest.MonkeyPatch, budget: int, more: list[Command]
 ) -> None:
-    monkeypatch.setattr(outboxes, "_GATHERED_S", 3600)
+    monkeypatch.setattr(outboxes, "_GATHERED_S", 10)
     outbox = Outbox(budget)
     outbox.add(put("a"))
-    Timer(0.01, lambda: [outbox.add(one) for one in more]).start()
-    assert len(outbox.take(64, 1)) == 2
+    Timer(0.05, lambda: [outbox.add(one) for one in more]).start()
+    start = time.monotonic()
+    assert names(outbox.take(64, 1)) == names([put("a"), *more])
+    assert time.monotonic() - start < 5
+
+
+def test_what_nobody_waits_for_goes_alone_in_the_end() -> None:
+    outbox = Outbox(10**6)
+    outbox.add(put("a"))
+    assert names(outbox.take(64, 1)) == "a"
