@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.base import CheckpointError
+from models.base import CheckpointError, State
 from models.detect import detect
 from models.native.isa import ISA_VARIABLE, instruction_sets
 from models.native.model import NativeModel, resident_bytes
@@ -162,6 +162,16 @@ def test_a_state_of_another_format_is_refused() -> None:
     state.att_shift = state.att_shift.bfloat16()
     with pytest.raises(ValueError, match=r"bfloat16 on cpu does not fit"):
         model.forward(TOKENS[:1], [1], state)
+
+
+@every_generation
+@pytest.mark.parametrize("which", range(3))
+def test_a_state_whose_rows_lie_apart_is_refused(generation: str, which: int) -> None:
+    model = native(generation)
+    tensors = list(model.new_state(2).tensors)
+    tensors[which] = torch.stack([tensors[which]] * 2, -1)[..., 0]
+    with pytest.raises(ValueError, match="whole rows"):
+        model.forward(TOKENS[:2], [1, 1], State(*tensors))
 
 
 @every_generation

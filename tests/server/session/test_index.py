@@ -1,5 +1,6 @@
 """The index counts what it holds, however much comes and goes at once."""
 
+import sqlite3
 from pathlib import Path
 
 from server.session.entry import Entry
@@ -15,6 +16,7 @@ def entry(number: int, parent: int | None = None, nbytes: int = 10) -> Entry:
 
 def test_many_that_come_and_go_at_once_are_counted(tmp_path: Path) -> None:
     index = Index(tmp_path / "index")
+    index._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # of old SQLite
     index.put([entry(number) for number in range(MANY)])
     assert (index.count, index.nbytes) == (MANY, 10 * MANY)
     index.put([entry(number, nbytes=30) for number in range(50, MANY + 50)])
