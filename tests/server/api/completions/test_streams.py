@@ -1,7 +1,9 @@
 """A stream says what a whole answer says."""
 
 import json
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -10,6 +12,8 @@ from openai import OpenAI
 from server.app import App
 from tests.server.api.completions.asking import (
     IDS,
+    KEYS,
+    PROMPT,
     ask,
     collected,
     joined,
@@ -48,6 +52,26 @@ def test_a_stream_says_what_a_whole_answer_says(client: OpenAI, fields: Any) -> 
             assert one[2] == (other[2] and pytest.approx(other[2], abs=1e-4))
     assert used.completion_tokens == whole.usage.completion_tokens
     assert used.prompt_tokens == whole.usage.prompt_tokens
+
+
+def test_the_end_of_a_stream_is_sent_with_its_usage(serving: tuple[str, App]) -> None:
+    address = urlsplit(serving[0])
+    connection = socket.create_connection((address.hostname, address.port))
+    body = {"model": "tiny", "prompt": PROMPT, "max_tokens": 8, "stream": True}
+    data = json.dumps(body | {"n": 2, "stream_options": {"include_usage": True}})
+    head = "POST /v1/completions HTTP/1.1", "Host: localhost", "Connection: close"
+    more = f"Authorization: Bearer {KEYS[0]}", "Content-Type: application/json"
+    lines = (*head, *more, f"Content-Length: {len(data.encode())}", "", data)
+    with connection, connection.makefile("rb") as answer:
+        connection.sendall("\r\n".join(lines).encode())
+        while answer.readline().strip():
+            pass
+        parts = []
+        while size := int(answer.readline(), 16):
+            parts.append(answer.read(size))
+            answer.readline()
+    assert parts[-1].count(b"data: ") == 3  # of the last choice, the usage and [DONE]
+    assert not any(b'usage":{' in part or b"[DONE]" in part for part in parts[:-1])
 
 
 @pytest.mark.parametrize("stream", [False, True])
