@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Numbers = NDArray[np.float32]
-Logits = Numbers
+Logits = NDArray[np.float32]
 """On the host: [V], or of several tokens [.,V]."""
 
 
@@ -55,7 +54,9 @@ class State:
     att_shift: Tensor
     wkv: Tensor
     ffn_shift: Tensor
-    _arrays: tuple[Numbers, ...] | None = field(default=None, init=False, repr=False, compare=False)
+    _arrays: tuple[NDArray[np.float32], ...] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @property
     def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -101,7 +102,7 @@ class State:
             for tensor, lent in zip(self.tensors, source.tensors, strict=True):
                 tensor[:, row].copy_(lent[:, other])
 
-    def _on_host(self) -> tuple[Numbers, ...]:
+    def _on_host(self) -> tuple[NDArray[np.float32], ...]:
         """The tensors as arrays, none where not all can be."""
         if self._arrays is None:
             plain = all(t.is_cpu and t.dtype is torch.float32 for t in self.tensors)

@@ -51,7 +51,7 @@ def running(tables: Tables) -> Iterator[Running]:
     """Start it with the settings of `tables`, sections by name. Raises BenchError."""
     with (
         tempfile.TemporaryDirectory(prefix="rwkv-server-") as folder,
-        tempfile.TemporaryDirectory(prefix="rwkv-server-bench-", dir=_disk()) as data,
+        tempfile.TemporaryDirectory(prefix="rwkv-server-bench-", dir=disk()) as data,
     ):
         (Path(folder) / "config.toml").write_text(_toml(tables), encoding="utf-8")
         start = time.perf_counter()
@@ -62,7 +62,7 @@ def running(tables: Tables) -> Iterator[Running]:
             yield Running(url, process.pid, time.perf_counter() - start)
 
 
-def _disk() -> Path | None:
+def disk() -> Path | None:
     """Where the user's folder for data is; None, for temporary files, where there can be none."""
     try:
         folder = data_dir(SessionSettings()).parent

@@ -44,7 +44,7 @@ class Stop: ...
 
 Command = Put | Touch | Change | Mark | Stop
 
-_GATHERED_S = 0.05
+_GATHERED_S = 0.05  # for more of what nobody waits for
 
 
 class Outbox:
@@ -74,8 +74,8 @@ class Outbox:
                 self._ready.notify()
 
     def take(self, most: int, timeout_s: float) -> list[Command]:
-        """What waits, in order; nothing if nothing comes within the time. Without any, what is
-        there."""
+        """What waits, in order; nothing if nothing comes within the time. With a timeout of 0
+        nothing is waited for, more of it neither."""
         with self._ready:
             if self._ready.wait_for(lambda: self._waiting, timeout_s) and timeout_s:
                 self._ready.wait_for(self._pressing, _GATHERED_S)

@@ -15,7 +15,6 @@ API       what it makes less than the chat service, which is what the API layer 
 import argparse
 import asyncio
 import logging
-import statistics
 import sys
 import tempfile
 import time
@@ -29,14 +28,12 @@ from models import loader
 from models.backends import select
 from server.app import build
 from server.bench.client import Client
-from server.bench.process import running
+from server.bench.process import disk, running
 from server.bench.talk import long_questions
 from server.chat.service import ChatService
 from server.chat.types import ChoiceEnd, Message, SamplingOptions, TextDelta, TurnRequest
-from server.config.session import SessionSettings
 from server.config.sources import load
-from server.keeping import data_dir
-from tests.bench.beside_engine import Lengths, ask, engine_spans, mixed
+from tests.bench.beside_engine import Lengths, ask, engine_spans, mixed, spread
 from tests.bench.spans import Span, steady, whole, writing
 
 STREAMS = 32
@@ -97,10 +94,6 @@ def table(rounds: Sequence[dict[str, Speeds]]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 async def run(options: argparse.Namespace) -> None:
     tables = {
         "model": {"path": str(options.checkpoint.absolute()), "dtype": options.dtype},
@@ -108,9 +101,7 @@ async def run(options: argparse.Namespace) -> None:
         "sessions": {"archive": not options.memory_only},
     }
     model = loader.load(options.checkpoint, select("cpu", 0), options.dtype)
-    folder = data_dir(SessionSettings()).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as kept, running(tables) as server:
+    with tempfile.TemporaryDirectory(dir=disk()) as kept, running(tables) as server:
         settings = {f"{name}.{key}": v for name, them in tables.items() for key, v in them.items()}
         app = build(load(overrides={**settings, "sessions.data_dir": kept}))
         async with app.running(), Client("it", server.url) as client:
